@@ -1,0 +1,89 @@
+"""The table of model types: keyword -> title and where it lives. Listing them imports none of them.
+
+Third parties add rows through the entry-point group `chipwright.model_types`: the entry's name is the keyword, its value a
+`ModelType` instance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from chipwright.errors import OptionError, listed, suggestion
+
+if TYPE_CHECKING:
+    from chipwright.models.base import ModelType
+
+ENTRY_POINTS = "chipwright.model_types"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model type: keyword, title, and "module:name" of its `ModelType`, or None where this version has it not yet."""
+
+    keyword: str
+    title: str
+    location: str | None = None
+
+
+_ROWS = (
+    Row("SSD", "Single Shot Detector (object detection)"),
+    Row("RETINANET", "RetinaNet (object detection)"),
+    Row("YOLOV3", "YOLOv3 (object detection)"),
+    Row("FASTERRCNN", "Faster R-CNN (object detection)", "chipwright.models.fasterrcnn:FASTERRCNN"),
+    Row("MMDETECTION", "MMDetection (object detection)"),
+    Row("DETREG", "DETReg (object detection)"),
+    Row("MASKRCNN", "Mask R-CNN (object detection with instance masks)"),
+    Row("UNET", "U-Net (pixel classification)", "chipwright.models.unet:UNET"),
+    Row("PSPNET", "Pyramid Scene Parsing Network (pixel classification)"),
+    Row("DEEPLAB", "DeepLabV3 (pixel classification)"),
+    Row("MMSEGMENTATION", "MMSegmentation (pixel classification)"),
+    Row("BDCN_EDGEDETECTOR", "Bi-Directional Cascade Network (edge detection)"),
+    Row("HED_EDGEDETECTOR", "Holistically-Nested Edge Detection"),
+    Row("MULTITASK_ROADEXTRACTOR", "Multi Task Road Extractor (road network)"),
+    Row("CONNECTNET", "ConnectNet (road network)"),
+    Row("CHANGEDETECTOR", "Change detector (two dates)"),
+    Row("PSETAE", "Pixel-Set Encoder and Temporal Attention Encoder (time-series classification)"),
+    Row("FEATURE_CLASSIFIER", "Feature classifier (object or image classification)", "chipwright.models.feature_classifier:FEATURE_CLASSIFIER"),
+    Row("PIX2PIX", "Pix2Pix (paired image translation)"),
+    Row("PIX2PIXHD", "Pix2PixHD (paired image translation, high resolution)"),
+    Row("CYCLEGAN", "CycleGAN (unpaired image translation)"),
+    Row("SUPERRESOLUTION", "Super-resolution (image translation)"),
+    Row("IMAGECAPTIONER", "Image captioner (image to text)"),
+    Row("SIAMMASK", "SiamMask (single-object tracking)"),
+    Row("DEEPSORT", "DeepSORT (many-object tracking)"),
+    Row("MAXDEEPLAB", "MaX-DeepLab (panoptic segmentation)"),
+)
+
+
+def rows() -> dict[str, Row]:
+    """Return every row by keyword, third parties' after our own."""
+    table = {row.keyword: row for row in _ROWS}
+    for entry in entry_points(group=ENTRY_POINTS):
+        table.setdefault(entry.name.upper(), Row(entry.name.upper(), entry.name, entry.value))
+    return table
+
+
+def available() -> tuple[str, ...]:
+    """Return the keywords of the types this version can train."""
+    return tuple(keyword for keyword, row in rows().items() if row.location)
+
+
+@cache
+def find(keyword: str) -> ModelType:
+    """Return the model type of a keyword, whatever its case ("UNET", "MaskRCNN").
+
+    Raises:
+        OptionError: if there is no such type, or this version cannot train it yet.
+    """
+    table = rows()
+    row = table.get(keyword.strip().upper())
+    if row is None:
+        raise OptionError(f"There is no model type {keyword!r}.{suggestion(keyword, table)} Types: {listed(table, 30)}.")
+    if row.location is None:
+        raise OptionError(f"{row.keyword} is not part of this version yet. It trains {listed(available(), 30)}.")
+    module, name = row.location.split(":")
+    return getattr(import_module(module), name)

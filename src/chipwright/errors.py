@@ -1,0 +1,64 @@
+"""The family of errors a user meets.
+
+Every message is written for the person who gave the input: what was found, what was expected, what to do. The command line
+prints the message alone and leaves with `exit_status`; the Python API raises the error itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ChipwrightError(Exception):
+    """Something failed under way."""
+
+    exit_status = 1
+
+
+class UsageError(ChipwrightError):
+    """Input or options that cannot be used, known before anything was written."""
+
+    exit_status = 2
+
+
+class DataError(UsageError):
+    """Training data that cannot be used."""
+
+
+class OptionError(UsageError):
+    """An option, argument or keyword that cannot be used."""
+
+
+class PackageError(UsageError):
+    """A model package that cannot be used."""
+
+
+class MissingExtra(UsageError):  # noqa: N818 - the name says what is missing, as the message does
+    """A part of chipwright whose optional dependencies are not installed."""
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        super().__init__(f'{purpose} needs the extra "{extra}": pip install "chipwright[{extra}]"')
+
+
+class Interrupted(ChipwrightError):  # noqa: N818 - not a fault
+    """The user stopped the run; what was trained so far is kept."""
+
+    exit_status = 130
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return `" Did you mean X?"` for the nearest known word, or an empty text where none is near."""
+    by_lower = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return f" Did you mean {by_lower[near[0]]}?" if near else ""
+
+
+def listed(words: Iterable[object], most: int = 5) -> str:
+    """Return `"a, b and c"`, cut after `most` words with the count of the rest."""
+    names = [str(word) for word in words]
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
