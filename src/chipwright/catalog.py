@@ -47,7 +47,11 @@ _ROWS = (
     Row("CONNECTNET", "ConnectNet (road network)"),
     Row("CHANGEDETECTOR", "Change detector (two dates)"),
     Row("PSETAE", "Pixel-Set Encoder and Temporal Attention Encoder (time-series classification)"),
-    Row("FEATURE_CLASSIFIER", "Feature classifier (object or image classification)", "chipwright.models.feature_classifier:FEATURE_CLASSIFIER"),
+    Row(
+        "FEATURE_CLASSIFIER",
+        "Feature classifier (object or image classification)",
+        "chipwright.models.feature_classifier:FEATURE_CLASSIFIER",
+    ),
     Row("PIX2PIX", "Pix2Pix (paired image translation)"),
     Row("PIX2PIXHD", "Pix2PixHD (paired image translation, high resolution)"),
     Row("CYCLEGAN", "CycleGAN (unpaired image translation)"),
@@ -82,8 +86,43 @@ def find(keyword: str) -> ModelType:
     table = rows()
     row = table.get(keyword.strip().upper())
     if row is None:
-        raise OptionError(f"There is no model type {keyword!r}.{suggestion(keyword, table)} Types: {listed(table, 30)}.")
+        raise OptionError(
+            f"There is no model type {keyword!r}.{suggestion(keyword, table)} Types: {listed(table, 30)}."
+        )
     if row.location is None:
         raise OptionError(f"{row.keyword} is not part of this version yet. It trains {listed(available(), 30)}.")
     module, name = row.location.split(":")
     return getattr(import_module(module), name)
+
+
+def fitting(format_name: str) -> tuple[str, ...]:
+    """Return the keywords of the available types that take a metadata format."""
+    return tuple(keyword for keyword in available() if format_name in find(keyword).formats)
+
+
+_PICKED = {
+    "PASCAL_VOC_rectangles": "SSD",
+    "KITTI_rectangles": "SSD",
+    "RCNN_Masks": "MASKRCNN",
+    "Classified_Tiles": "UNET",
+    "Labeled_Tiles": "FEATURE_CLASSIFIER",
+    "MultiLabeled_Tiles": "FEATURE_CLASSIFIER",
+    "Imagenet": "FEATURE_CLASSIFIER",
+    "Export_Tiles": "SUPERRESOLUTION",
+    "CycleGAN": "CYCLEGAN",
+    "Panoptic_Segmentation": "MAXDEEPLAB",
+}
+"""What the reference picks for a metadata format."""
+
+
+def pick(format_name: str) -> str:
+    """Return the model type for chips of a format when none is given: the reference's pick, or the first available that fits.
+
+    Raises:
+        OptionError: if no available type takes the format.
+    """
+    fits = fitting(format_name)
+    if not fits:
+        raise OptionError(f"No model type of this version trains on {format_name} yet. It trains {listed(available(), 30)}.")
+    picked = _PICKED.get(format_name, "")
+    return picked if picked in fits else fits[0]

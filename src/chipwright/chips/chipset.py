@@ -77,6 +77,7 @@ class Chip:
         texts: captions.
         sequence, frame: place in a video.
         georeference: where it lies, if the file says so.
+        pixels: (class value, pixel count) pairs of the label raster by ascending value, counted when the folder was opened.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Chip:
     sequence: str | None = None
     frame: int | None = None
     georeference: GeoReference | None = None
+    pixels: tuple[tuple[int, int], ...] = ()
 
     @property
     def image(self) -> Path:

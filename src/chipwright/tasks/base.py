@@ -129,6 +129,11 @@ class Normalize(nn.Module):
     Input (batch, bands, height, width) or (bands, height, width). NaN becomes 0, the mean.
     """
 
+    mean: Tensor
+    scale: Tensor
+    minimum: Tensor | None
+    maximum: Tensor | None
+
     def __init__(self, normalization: Normalization) -> None:
         super().__init__()
 
@@ -165,6 +170,9 @@ class Task(ABC):
 
     default_learning_rate = 1e-3
 
+    gradient_clip: float | None = None
+    """Largest norm of a phase's gradients, if they are clipped."""
+
     schedule = "one_cycle"
     """Name of the learning-rate schedule in `chipwright.engine.schedules`."""
 
@@ -173,10 +181,17 @@ class Task(ABC):
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
-        self.normalizers = {
-            key: Normalize(spec.normalization if position == 0 else spec.second_normalization or spec.normalization)
-            for position, key in enumerate(self.image_keys)
-        }
+        self._normalizers: dict[tuple[str, torch.device], Normalize] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_normalizers": {}}  # loader processes must not inherit tensors of a GPU
+
+    def normalizer(self, key: str, device: torch.device) -> Normalize:
+        """Return the scaling of one image key on a device."""
+        if (key, device) not in self._normalizers:
+            second = key != self.image_keys[0] and self.spec.second_normalization
+            self._normalizers[key, device] = Normalize(second or self.spec.normalization).to(device)
+        return self._normalizers[key, device]
 
     # -- samples and batches
 
@@ -215,16 +230,15 @@ class Task(ABC):
             return value
 
         moved = {key: move(value) for key, value in batch.items()}
-        for key, normalizer in self.normalizers.items():
-            normalizer.to(device)
-            images = moved[key]
+        for key in self.image_keys:
+            normalizer, images = self.normalizer(key, device), moved[key]
             moved[key] = [normalizer(image) for image in images] if isinstance(images, list) else normalizer(images)
         return moved
 
     # -- learning
 
     def parts(self, network: nn.Module) -> dict[str, nn.Module]:
-        """Return the parts of the network that are wrapped and stepped on their own: one, unless there are several optimizers."""
+        """Return the parts of the network that are wrapped and stepped on their own; one, unless optimizers are several."""
         return {"network": network}
 
     def parameter_groups(self, parts: Sequence[nn.Module]) -> list[ParameterGroup]:
@@ -237,10 +251,13 @@ class Task(ABC):
         groups = [ParameterGroup(pretrained, 0.1), ParameterGroup(new, 1.0)]
         return [group for group in groups if group.parameters]
 
-    def optimizer(self, groups: Sequence[ParameterGroup], learning_rate: float, phase: Phase) -> torch.optim.Optimizer:
-        """Return the optimizer of one phase; AdamW as the reference, unless a kind of work needs another."""
-        settings = [{"params": group.parameters, "lr": learning_rate * group.factor} for group in groups]
-        return torch.optim.AdamW(settings, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+    def optimizer(self, groups: Sequence[ParameterGroup], phase: Phase) -> torch.optim.Optimizer:
+        """Return the optimizer of one phase, each group's rate set to its factor (the engine multiplies by the run's rate).
+
+        AdamW as the reference, unless a kind of work needs another.
+        """
+        settings = [{"params": group.parameters, "lr": group.factor} for group in groups]
+        return torch.optim.AdamW(settings, lr=1.0, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
 
     @abstractmethod
     def losses(self, networks: Networks, batch: Batch, phase: Phase) -> dict[str, Tensor]:

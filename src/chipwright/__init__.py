@@ -1,0 +1,57 @@
+"""chipwright: image chips in, model package out, package onto maps.
+
+    import chipwright
+
+    run = chipwright.train("chips", "models/trees", model_type="FASTERRCNN", max_epochs=20)
+    model = chipwright.load("models/trees")
+
+Importing it costs no torch; the calls import what they need.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from chipwright.errors import (
+    ChipwrightError,
+    DataError,
+    Interrupted,
+    MissingExtra,
+    OptionError,
+    PackageError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from chipwright.api import evaluate, inspect, load, repackage, train
+
+try:
+    __version__ = version("chipwright")
+except PackageNotFoundError:  # run from a source tree that is not installed
+    __version__ = "0.0.0"
+
+_CALLS = ("evaluate", "inspect", "load", "repackage", "train")
+
+__all__ = [
+    "ChipwrightError",
+    "DataError",
+    "Interrupted",
+    "MissingExtra",
+    "OptionError",
+    "PackageError",
+    "UsageError",
+    "__version__",
+    "evaluate",
+    "inspect",
+    "load",
+    "repackage",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _CALLS:
+        return getattr(import_module("chipwright.api"), name)
+    raise AttributeError(f"module 'chipwright' has no attribute {name!r}")

@@ -1,0 +1,120 @@
+"""The public calls: options in, result out. Each imports what it needs when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from chipwright.errors import OptionError, suggestion
+from chipwright.options import TrainOptions
+
+if TYPE_CHECKING:
+    from chipwright.evaluation import EvaluateResult
+    from chipwright.model import Model
+    from chipwright.publishing import TrainResult
+
+PathLike = str | Path
+
+
+def train(
+    in_folder: PathLike | Sequence[PathLike], out_folder: PathLike, *, arguments: Any = None, **options: Any
+) -> TrainResult:
+    """Train a model on the chips in `in_folder` (one folder or several) and store it in `out_folder`.
+
+    `arguments` are the model arguments as text ("name value;name value"), pairs or a mapping. All other keywords are the fields
+    of `TrainOptions`, such as `model_type`, `max_epochs`, `backbone_model`, `learning_rate`, `seed`.
+
+    Raises:
+        UsageError: for data or options that cannot be used; nothing is written then.
+        Interrupted: after Ctrl-C; call again with `resume=True` to go on.
+        ChipwrightError: for a failure under way.
+    """
+    from chipwright.training import train as run
+
+    return run(train_options(in_folder=_folders(in_folder), out_folder=Path(out_folder), arguments=arguments, **options))
+
+
+def train_options(**options: Any) -> TrainOptions:
+    """Return validated options.
+
+    Raises:
+        OptionError: in one sentence, for the first option that cannot be used.
+    """
+    from chipwright.models.parsing import raw_arguments
+
+    unknown = [name for name in options if name not in TrainOptions.model_fields]
+    if unknown:
+        raise OptionError(f"There is no option {unknown[0]!r}.{suggestion(unknown[0], TrainOptions.model_fields)}")
+    options["arguments"] = raw_arguments(options.get("arguments"))
+    try:
+        return TrainOptions(**options)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = ".".join(str(part) for part in fault["loc"][:1])
+        raise OptionError(f"Option {name} cannot be {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}.") from None
+
+
+def evaluate(
+    model: PathLike,
+    in_folder: PathLike | Sequence[PathLike],
+    out_folder: PathLike | None = None,
+    *,
+    processor_type: str | None = None,
+    gpu_id: int = 0,
+    batch_size: int | None = None,
+    precision: str = "auto",
+    workers: int | None = None,
+) -> EvaluateResult:
+    """Measure a trained model on labelled folders and write a report like training's into `out_folder`.
+
+    Without `out_folder` the report goes beside the model, into `NAME_evaluation`.
+
+    Raises:
+        PackageError: for a model that cannot be used.
+        DataError: for chips that cannot be used, or do not suit the model.
+    """
+    from chipwright.evaluation import evaluate as run
+
+    out = Path(out_folder) if out_folder else None
+    return run(Path(model), _folders(in_folder), out, processor_type, gpu_id, batch_size, precision, workers)
+
+
+def load(model: PathLike, *, processor_type: str | None = None, gpu_id: int = 0, precision: str = "float32") -> Model:
+    """Return a trained model, ready to predict, from its folder, `.emd` or `.dlpk`. Runs no code from the package.
+
+    Raises:
+        PackageError: for a package that cannot be used.
+    """
+    from chipwright.model import load_model
+
+    return load_model(Path(model), processor_type=processor_type, gpu_id=gpu_id, precision=precision)
+
+
+def inspect(folder: PathLike | Sequence[PathLike]) -> dict[str, Any]:
+    """Return what training-data folders (or a model package) hold, as plain data."""
+    from chipwright.inspection import inspect as run
+
+    return run(_folders(folder))
+
+
+def repackage(model: PathLike, format: str, out: PathLike | None = None) -> Path:
+    """Write a model as "dlpk" or "onnx" and return the file's path; beside the model if `out` is not given."""
+    from chipwright.model import repackage as run
+
+    return run(Path(model), format, Path(out) if out else None)
+
+
+def demo(out: PathLike, *, seed: int = 42) -> dict[str, Any]:
+    """Run the whole job on a small scene that chipwright draws itself; return what was made, as plain data."""
+    from chipwright.demo import demo as run
+
+    return run(Path(out), seed)
+
+
+def _folders(folders: PathLike | Sequence[PathLike] | Mapping[str, Any]) -> tuple[Path, ...]:
+    if isinstance(folders, (str, Path)):
+        return (Path(folders),)
+    return tuple(Path(folder) for folder in folders)

@@ -1,0 +1,61 @@
+"""Reading the small text files of an export, whatever wrote them."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from chipwright.errors import DataError
+
+LARGEST = 64 * 2**20
+"""Bytes of a metadata file that are read at most; real ones are some kilobytes, a map.txt of a million chips 60 MB."""
+
+_NOT_JSON = re.compile(r'("(?:[^"\\]|\\.)*")|-?\b(?:1\.#\w+|nan(?:\(\w*\))?|inf(?:inity)?)', re.IGNORECASE)
+"""Strings (kept), and the spellings of "not a number" that Windows libraries write into JSON."""
+
+_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[\]}])')
+
+
+def read_text(path: Path) -> tuple[str, str]:
+    """Return (text, encoding): UTF-8 with or without a mark, UTF-16 where marked, else Latin-1, which reads anything.
+
+    Raises:
+        DataError: if the file cannot be read or is no small text file.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise DataError(f"{path} has {size / 2**20:.0f} MB; a metadata file of an export has far less. Is it the right file?")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace"), "utf-16"
+    try:
+        return content.decode("utf-8-sig"), "utf-8"
+    except UnicodeDecodeError:
+        return content.decode("latin-1"), "latin-1"
+
+
+def read_object(path: Path) -> tuple[dict[str, Any], str]:
+    """Return (object, encoding) of a JSON file, forgiving what exporters write beyond JSON: odd NaN spellings, trailing commas.
+
+    Raises:
+        DataError: if it holds no JSON object even so.
+    """
+    text, encoding = read_text(path)
+    try:
+        found = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        mended = _NOT_JSON.sub(lambda match: match[1] or "null", text)
+        mended = _TRAILING_COMMA.sub(lambda match: match[1] or "", mended)
+        try:
+            found = json.loads(mended, strict=False)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path} is not valid JSON ({error}); export the folder again or mend the file.") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path} holds no JSON object with the export's metadata; export the folder again.")
+    return found, encoding

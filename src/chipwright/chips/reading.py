@@ -1,0 +1,207 @@
+"""Reading chips as arrays, in the files' own pixel type, from any number of threads and processes."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from chipwright.chips.chipset import IGNORE, Chip
+from chipwright.console import track
+from chipwright.errors import ChipwrightError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_THREADS = 8
+"""Most threads that read at once. GDAL lets go of Python's lock while it decodes; beyond this, disks are the limit."""
+
+# Chips without coordinates are ordinary here, and a filter set and unset around each call is not safe in threads.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+
+def raster_options() -> rasterio.Env:
+    """Return the GDAL settings that every file is opened under, as a context.
+
+    Without them GDAL lists the folder at each opening, which takes seconds where it holds many thousands of chips. Side-car
+    files are then not seen by GDAL: `chipwright.chips.formats.georeference` reads those that matter.
+    """
+    return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO")
+
+
+def in_threads(function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
+    """Yield `function(item)` in the order of `items`, computed by several threads, while showing how far the work has come."""
+    workers = min(_THREADS, (os.cpu_count() or 1) + 1, max(1, len(items)))
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from track(pool.map(function, items), label, len(items))
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interruption must not wait for the chips still in the queue
+
+
+def own_mask(file: rasterio.DatasetReader) -> bool:
+    """Return whether an open file carries a mask of its own that is neither nodata nor an alpha band.
+
+    An alpha band is not asked: GDAL takes the fourth band of any 8-bit TIFF for one, near infrared included.
+    """
+    flags = file.mask_flag_enums[0]
+    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags and MaskFlags.nodata not in flags
+
+
+def valid_pixels(image: NDArray[Any], nodata: float | None, mask: NDArray[np.bool_] | None = None) -> NDArray[np.bool_] | None:
+    """Return which pixels of a (bands, height, width) image hold data as (height, width), or None where all do.
+
+    A pixel holds none where every band equals `nodata`, where any band is NaN or infinite, or where `mask` is False.
+    """
+    valid = mask
+    if image.dtype.kind == "f":
+        finite = np.isfinite(image).all(axis=0)
+        valid = finite if valid is None else valid & finite
+    if nodata is not None and representable(nodata, image.dtype):
+        held = (image != image.dtype.type(nodata)).any(axis=0)
+        valid = held if valid is None else valid & held
+    return None if valid is None or valid.all() else valid
+
+
+def representable(value: float, dtype: np.dtype[Any]) -> bool:
+    """Return whether pixels of a type can hold a value, so that comparing them with it means something."""
+    if dtype.kind == "f":
+        return bool(np.isfinite(value)) and abs(value) <= float(np.finfo(dtype).max) * (1 + 1e-6)
+    limits = np.iinfo(dtype)
+    return float(value).is_integer() and limits.min <= value <= limits.max
+
+
+def read_image(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Return (pixels, mask): (bands, height, width) in the file's pixel type, and (height, width) where it has its own mask.
+
+    Raises:
+        ChipwrightError: if the file cannot be read.
+    """
+    try:
+        with raster_options(), rasterio.open(path) as file:
+            pixels = file.read()
+            return pixels, file.read_masks(1) != 0 if own_mask(file) else None
+    except (RasterioError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_label(path: Path) -> NDArray[Any]:
+    """Return a label raster's first band as whole numbers, (height, width); palette rasters give their indices.
+
+    Float rasters are rounded to int64, NaN becoming `IGNORE`.
+
+    Raises:
+        ChipwrightError: if the file cannot be read.
+    """
+    try:
+        with raster_options(), rasterio.open(path) as file:
+            return whole_numbers(file.read(1))
+    except (RasterioError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def whole_numbers(label: NDArray[Any]) -> NDArray[Any]:
+    """Return class values as whole numbers: integers as they are, floats rounded to int64 with `IGNORE` where not finite."""
+    if label.dtype.kind != "f":
+        return label
+    within = np.isfinite(label) & (np.abs(label) < 2**53)
+    return np.where(within, np.rint(np.where(within, label, 0)), IGNORE).astype(np.int64)
+
+
+def _unreadable(path: Path, error: Exception) -> ChipwrightError:
+    # every chip was read once when the folder was opened, so this one changed since
+    return ChipwrightError(f"{path} could be read before and cannot be now: {error}. Was it moved, or has the disk gone?")
+
+
+class ChipReader:
+    """Reads chips as arrays; the `Reader` that tasks are handed.
+
+    Arrays may come out of a cache: whoever wants to change one copies it first. The cache keeps what was read first and
+    takes nothing more once it is full, since every epoch shows every chip and a rolling cache would only ever miss.
+
+    A reader may be pickled (its cache stays behind) and used by several threads; it keeps no file open.
+
+    Args:
+        nodata: declared nodata value of the images, if any.
+        cache_bytes: memory that decoded arrays may take; 0 keeps none.
+    """
+
+    def __init__(self, nodata: float | None, cache_bytes: int = 0) -> None:
+        self.nodata = nodata
+        self.cache_bytes = cache_bytes
+        self._forget()
+
+    def _forget(self) -> None:
+        self._images: dict[Path, tuple[NDArray[Any], NDArray[np.bool_] | None]] = {}
+        self._labels: dict[Path, NDArray[Any]] = {}
+        self._last: tuple[Path, tuple[NDArray[Any], NDArray[np.bool_] | None]] | None = None
+        self._held = 0
+        self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"nodata": self.nodata, "cache_bytes": self.cache_bytes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def image(self, chip: Chip, index: int = 0) -> NDArray[Any]:
+        """Return image `index` of the chip as (bands, height, width) in the file's pixel type; not to be changed in place.
+
+        Raises:
+            ChipwrightError: if the file cannot be read.
+        """
+        return self._image(chip.images[index])[0]
+
+    def valid(self, chip: Chip, index: int = 0) -> NDArray[np.bool_] | None:
+        """Return which pixels of image `index` hold data as (height, width), or None where all do (see `valid_pixels`)."""
+        pixels, mask = self._image(chip.images[index])
+        return valid_pixels(pixels, self.nodata, mask)
+
+    def label(self, chip: Chip) -> NDArray[Any]:
+        """Return the chip's class values as (height, width) whole numbers; not to be changed in place.
+
+        Raises:
+            ChipwrightError: if the file cannot be read.
+            ValueError: if the chip has no label raster.
+        """
+        if chip.label is None:
+            raise ValueError(f"chip {chip.name} has no label raster")
+        found = self._labels.get(chip.label)
+        if found is None:
+            found = read_label(chip.label)
+            if self._room_for([found]):
+                self._labels[chip.label] = found
+        return found
+
+    def _image(self, path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        found = self._images.get(path)
+        if found is not None:
+            return found
+        last = self._last  # `image` and `valid` of one chip are asked for in turn: decode it once even without a cache
+        if last is not None and last[0] == path:
+            return last[1]
+        found = read_image(path)
+        if self._room_for(found):
+            self._images[path] = found
+        else:
+            self._last = (path, found)
+        return found
+
+    def _room_for(self, arrays: Iterable[NDArray[Any] | None]) -> bool:
+        size = sum(array.nbytes for array in arrays if array is not None)
+        with self._lock:
+            if self._held + size > self.cache_bytes:
+                return False
+            self._held += size
+            return True

@@ -1,0 +1,26 @@
+"""`chipwright demo`: the whole job in small, to see that everything works and what comes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chipwright.cli.inspect import as_text
+from chipwright.cli.output import AsJson, emit, plain_data
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for everything the demo makes.")],
+    seed: Annotated[int, typer.Option("--seed", metavar="NUMBER", min=0, help="Seed of the scene and of training.")] = 42,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a small synthetic scene, train on it and show the way: a few minutes on two cores.
+
+    Example: chipwright demo --out demo
+    """
+    from chipwright import api
+
+    facts = api.demo(out.expanduser(), seed=seed)
+    emit(facts, as_text(plain_data(facts)), as_json)

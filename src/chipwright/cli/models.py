@@ -1,0 +1,128 @@
+"""`chipwright models`: the table of model types, and everything one of them accepts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chipwright.cli.output import AsJson, columns, emit
+
+if TYPE_CHECKING:
+    from chipwright.models.base import ModelType
+
+_NOT_YET = "not in this version yet"
+
+
+def models(
+    keyword: Annotated[
+        str | None, typer.Argument(metavar="[KEYWORD]", help="A model type, to see what it accepts.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the model types; with a keyword its arguments, backbones and formats.
+
+    Example: chipwright models UNET
+    """
+    if keyword is None:
+        rows = every_type()
+        emit({"models": rows}, _list(rows), as_json)
+    else:
+        from chipwright.catalog import find
+
+        described = describe(find(keyword))
+        emit(described, _page(described), as_json)
+
+
+def every_type() -> list[dict[str, Any]]:
+    """Return keyword, title, formats and availability of every model type, without importing torch."""
+    from chipwright.catalog import find, rows
+
+    found = []
+    for keyword, row in rows().items():
+        formats: list[str] = []
+        trouble = None if row.location else _NOT_YET
+        if row.location:
+            try:
+                formats = list(find(keyword).formats)
+            except Exception as error:  # one broken type, a third party's say, must not hide the others
+                trouble = f"cannot be loaded: {error}"
+        found.append(
+            {
+                "keyword": keyword,
+                "title": row.title,
+                "formats": formats,
+                "available": trouble is None,
+                "state": trouble or "available",
+            }
+        )
+    return found
+
+
+def describe(model_type: ModelType) -> dict[str, Any]:
+    """Return everything a user may want to know of one model type, as plain data."""
+    from chipwright.sentences import expectation
+
+    arguments = [
+        {
+            "name": name,
+            "default": field.get_default(call_default_factory=True),
+            "accepts": expectation(field.annotation, field.metadata),
+            "help": field.description or "",
+        }
+        for name, field in model_type.arguments.model_fields.items()
+    ]
+    rule = model_type.backbones
+    return {
+        "keyword": model_type.keyword,
+        "title": model_type.title,
+        "paper": model_type.paper,
+        "formats": list(model_type.formats),
+        "arguments": arguments,
+        "aliases": dict(model_type.arguments.aliases),
+        "monitors": list(model_type.monitors),
+        "backbones": None if rule is None else {"default": rule.default, "keywords": list(rule.keywords), "timm": rule.timm},
+    }
+
+
+def _list(rows: list[dict[str, Any]]) -> str:
+    cells = [
+        [row["keyword"], row["title"], ", ".join(row["formats"]) if row["available"] else f"({row['state']})"]
+        for row in rows
+    ]
+    ready = sum(row["available"] for row in rows)
+    return "\n".join(
+        [
+            columns(cells, ["KEYWORD", "MODEL TYPE", "TRAINING DATA"]),
+            "",
+            f"{ready} of {len(rows)} can be trained with this version. chipwright models KEYWORD says what one accepts.",
+        ]
+    )
+
+
+def _page(described: dict[str, Any]) -> str:
+    backbones = described["backbones"]
+    facts = [["Paper:", described["paper"]], ["Formats:", ", ".join(described["formats"])]]
+    if backbones is not None:
+        also = [*backbones["keywords"], *(["timm:NAME"] if backbones["timm"] else [])]
+        facts += [["Backbones:", f"{', '.join(also)} (default: {backbones['default']})"]]
+    facts += [["Monitors:", ", ".join(described["monitors"])]]
+    arguments = [
+        [row["name"], _value(row["default"]), f"{row['help']} Takes {row['accepts']}."] for row in described["arguments"]
+    ]
+    lines = [f"{described['keyword']}: {described['title']}", "", columns(facts), "", "Arguments (-a NAME=VALUE):"]
+    lines.append(columns(arguments, ["NAME", "DEFAULT", "MEANING"], indent=2))
+    if described["aliases"]:
+        pairs = ", ".join(f"{alias} for {name}" for alias, name in described["aliases"].items())
+        lines += ["", f"Also accepted: {pairs}."]
+    return "\n".join(lines)
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "picked"
+    if hasattr(value, "model_dump"):
+        value = value.model_dump()
+    if isinstance(value, tuple):
+        value = list(value)
+    return str(value)

@@ -1,0 +1,74 @@
+"""Where the arithmetic happens, and in which precision."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from chipwright.errors import OptionError
+
+_ACCELERATE_NAMES = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+def choose_device(processor_type: str | None, gpu_id: int = 0) -> torch.device:
+    """Return the device: the GPU asked for, else any GPU there is, else the CPU.
+
+    Raises:
+        OptionError: if a GPU was asked for and there is none, or not that one.
+    """
+    if processor_type == "CPU":
+        return torch.device("cpu")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        if processor_type == "GPU":
+            raise OptionError(
+                "A GPU was asked for, but PyTorch sees none here. Use --processor-type CPU, or see `chipwright doctor`."
+            )
+        return torch.device("cpu")
+    local_rank = os.environ.get("LOCAL_RANK")
+    if local_rank is not None:
+        gpu_id = int(local_rank)
+    if gpu_id >= count:
+        raise OptionError(f"GPU {gpu_id} was asked for, but this machine has {count}, numbered from 0.")
+    return torch.device("cuda", gpu_id)
+
+
+def has_bfloat16_units(device: torch.device) -> bool:
+    """Return whether the device computes bfloat16 in hardware, so that it is faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(
+        getattr(torch.cpu, name, lambda: False)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
+
+
+def choose_precision(precision: str, device: torch.device) -> str:
+    """Return "float32", "bfloat16" or "float16"; `auto` takes the fastest that keeps the quality on this device."""
+    if precision == "float16" and device.type == "cpu":
+        raise OptionError("Precision float16 needs a GPU; on a CPU use auto, bfloat16 or float32.")
+    if precision != "auto":
+        return precision
+    if has_bfloat16_units(device):
+        return "bfloat16"
+    return "float16" if device.type == "cuda" else "float32"
+
+
+def start_accelerator(device: torch.device, precision: str) -> Accelerator:
+    """Return accelerate's engine for this device, precision, and however many processes the launcher started."""
+    AcceleratorState._reset_state(
+        reset_partial_state=True
+    )  # its state is global: an earlier run may have left another precision
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+    return Accelerator(cpu=device.type == "cpu", mixed_precision=_ACCELERATE_NAMES[precision])
+
+
+def place(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return the network on the device, convolution weights channels-last: faster on GPUs and in bfloat16 on CPUs."""
+    return network.to(device).to(memory_format=torch.channels_last)

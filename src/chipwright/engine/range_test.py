@@ -1,0 +1,99 @@
+"""The learning rate read off a range test (Smith, 1506.01186): rising rates over a few steps, and the slope of the loss."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+LOWEST, HIGHEST = 1e-6, 1.0
+FEWEST_STEPS, MOST_STEPS = 10, 100
+_DIVERGED = 4.0
+"""The sweep ends when the smoothed loss passes this many times its minimum."""
+
+
+def planned_steps(steps_per_epoch: int, epochs: int) -> int:
+    """Return how many steps a range test may take: at most 100, one epoch, and a tenth of all steps; 0 where that is too few."""
+    steps = min(MOST_STEPS, steps_per_epoch, steps_per_epoch * epochs // 10)
+    return steps if steps >= FEWEST_STEPS else 0
+
+
+def range_test(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: Callable[[int], float],
+    steps: int,
+    default: float,
+) -> dict[str, Any]:
+    """Sweep the rate from 1e-6 to 1 over `steps` and return {"learning_rate": [...], "loss": [...], "chosen": rate}.
+
+    `step(i)` trains one step with the optimizer's present rates and returns its loss. Weights, statistics and optimizer state
+    are put back afterwards.
+    """
+    weights = copy.deepcopy(network.state_dict())
+    state = copy.deepcopy(optimizer.state_dict())
+    rates: list[float] = []
+    losses: list[float] = []
+    best, average = math.inf, 0.0
+    try:
+        for index in range(steps):
+            rate = LOWEST * (HIGHEST / LOWEST) ** (index / (steps - 1))
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["initial_lr"]
+            loss = step(index)
+            if not math.isfinite(loss):
+                break
+            rates.append(rate)
+            losses.append(loss)
+            average = 0.7 * average + 0.3 * loss
+            smooth = average / (1 - 0.7 ** (index + 1))
+            best = min(best, smooth)
+            if index > steps // 4 and smooth > _DIVERGED * best:
+                break
+    finally:
+        network.load_state_dict(weights)
+        optimizer.load_state_dict(state)
+    return {"learning_rate": rates, "loss": losses, "chosen": choose_rate(rates, losses, default)}
+
+
+def choose_rate(rates: list[float], losses: list[float], default: float) -> float:
+    """Return the rate in the middle of the longest stretch over which the smoothed loss falls, to two digits.
+
+    The stretch is the longest decreasing subsequence, as the reference's; its midpoint is taken, on the
+    logarithmic scale the rates rise on. Where no stretch of at least a quarter of the sweep falls, `default` is returned;
+    a choice more than 30 times off the default is a fluke of a short sweep and is pulled to that bound.
+    """
+    smooth = _smoothed(losses)
+    run = _longest_decreasing(smooth)
+    if len(run) < max(3, len(smooth) // 4):
+        return default
+    middle = run[len(run) // 2]
+    bounded = min(max(rates[middle], default / 30), default * 30)
+    return float(f"{bounded:.1e}")
+
+
+def _smoothed(losses: list[float], width: int = 2) -> list[float]:
+    windows = (losses[max(0, i - width) : i + width + 1] for i in range(len(losses)))
+    return [sum(window) / len(window) for window in windows]
+
+
+def _longest_decreasing(values: list[float]) -> list[int]:
+    """Return the indices of the longest strictly decreasing subsequence."""
+    length = [1] * len(values)
+    before = [-1] * len(values)
+    for i in range(len(values)):
+        for j in range(i):
+            if values[j] > values[i] and length[j] + 1 > length[i]:
+                length[i], before[i] = length[j] + 1, j
+    if not values:
+        return []
+    index = max(range(len(values)), key=length.__getitem__)
+    run = []
+    while index >= 0:
+        run.append(index)
+        index = before[index]
+    return run[::-1]

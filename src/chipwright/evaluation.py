@@ -1,0 +1,95 @@
+"""Measuring a trained model on labelled folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from chipwright import console
+from chipwright.chips.chipset import ChipSet
+from chipwright.chips.folders import read_chips
+from chipwright.chips.reading import ChipReader
+from chipwright.engine.feed import Feed, choose_workers
+from chipwright.engine.measure import example_panels, measure
+from chipwright.errors import DataError, OptionError, listed
+from chipwright.model import Model, load_model
+from chipwright.publishing import SAMPLES_SHOWN, summarise
+from chipwright.report import write_report
+from chipwright.report.record import RunRecord
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """Figures of a model on labelled folders, and where the report lies."""
+
+    name: str
+    folder: Path
+    metrics: dict[str, float]
+    per_class: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def evaluate(
+    path: Path,
+    folders: Sequence[Path],
+    out: Path | None,
+    processor_type: str | None,
+    gpu_id: int,
+    batch_size: int | None,
+    precision: str,
+    workers: int | None,
+) -> EvaluateResult:
+    """Measure the model at `path` on every chip of `folders` and write a report."""
+    model = load_model(path, processor_type=processor_type, gpu_id=gpu_id, precision=precision)
+    spec, task = model.spec, model.task
+    chips = _suited(read_chips(folders), model)
+    for warning in chips.account.warnings:
+        console.say(warning)
+    target = out or path.resolve().parent / f"{model.name}_evaluation"
+    if any(target.resolve() == folder.resolve() or folder.resolve() in target.resolve().parents for folder in folders):
+        raise OptionError(f"The report cannot be stored inside the labelled data ({target}): it is never written to.")
+    reader = ChipReader(chips.nodata)
+    units = task.units(chips.chips)
+    size = batch_size or model.type.default_batch_size(max(spec.chip_size))
+    feed = Feed(task, units, reader, size, workers=choose_workers(workers, model.accelerator.device, len(units)))
+    measurement = measure(model.network, task, feed, model.accelerator, "Evaluating")
+    record = RunRecord(
+        name=model.name,
+        spec=spec,
+        title=model.type.title,
+        settings={
+            "Model": str(path),
+            "Labelled data": "; ".join(str(folder) for folder in folders),
+            "Model type": spec.model_type,
+            "Backbone": spec.backbone or "none",
+            "Batch size": size,
+            "Device": str(model.accelerator.device),
+        },
+        data=summarise(folders, chips, None),
+        evaluation=measurement.evaluation,
+        samples=example_panels(model.network, task, units, reader, model.accelerator, SAMPLES_SHOWN),
+    )
+    write_report(target, record)
+    figures = measurement.evaluation
+    return EvaluateResult(model.name, target, measurement.scalars, figures.per_class, chips.account.warnings)
+
+
+def _suited(chips: ChipSet, model: Model) -> ChipSet:
+    """Return the chips with the model's classes, or raise `DataError` where they do not suit the model."""
+    spec = model.spec
+    if chips.format not in model.type.formats:
+        raise DataError(f"{spec.model_type} is measured on {listed(model.type.formats)}, but the folder holds {chips.format}.")
+    if len(chips.bands) != len(spec.bands) or chips.dtype != spec.dtype:
+        raise DataError(
+            f"{model.name} was trained on {len(spec.bands)} bands of {spec.dtype}, but the chips have "
+            f"{len(chips.bands)} bands of {chips.dtype}."
+        )
+    known = {info.value for info in spec.classes}
+    strange = [info for info in chips.classes if info.value not in known and info.value != 0]
+    account = replace(chips.account, warnings=list(chips.account.warnings))
+    if strange:
+        names = listed(f"{info.name} ({info.value})" for info in strange)
+        account.warnings.append(f"The model does not know these classes, which are left out of the figures: {names}.")
+    return replace(chips, classes=spec.classes, account=account)

@@ -1,0 +1,91 @@
+"""`Model`: a trained model loaded from its package, ready to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import nn
+
+from chipwright import catalog
+from chipwright.engine.devices import choose_device, choose_precision, place, start_accelerator
+from chipwright.errors import DataError, OptionError, PackageError
+from chipwright.models.base import ModelType
+from chipwright.package import Package, open_package, pack
+from chipwright.spec import ModelSpec
+from chipwright.tasks.base import Task
+
+
+class Model:
+    """A trained model on a device.
+
+    Attributes:
+        name: the package's name.
+        spec: everything it was built from, as plain data.
+        network: the bare network in evaluation mode; it takes normalised images.
+        task: what its inputs and outputs mean.
+    """
+
+    def __init__(self, package: Package, accelerator: Accelerator) -> None:
+        self.name: str = package.name
+        self.spec: ModelSpec = package.spec
+        self.type: ModelType = catalog.find(self.spec.model_type)
+        self.accelerator = accelerator
+        network = self.type.build(self.spec, None)
+        missing, unexpected = network.load_state_dict(package.state(), strict=False)
+        if missing or unexpected:
+            odd = [*missing, *unexpected][0]
+            raise PackageError(f"The weights of {package.source} do not fit a {self.spec.model_type}: {odd!r} is missing or too many.")
+        self.network: nn.Module = place(network, accelerator.device).eval()
+        self.task: Task = self.type.task(self.spec)
+
+    def predict(self, images: NDArray[Any] | Sequence[NDArray[Any]]) -> Sequence[Any]:
+        """Return one prediction an image.
+
+        Args:
+            images: (count, bands, height, width), or a sequence of (bands, height, width), in the pixel type of the training
+                chips and not normalised.
+
+        Raises:
+            DataError: if the images have another number of bands than the model.
+        """
+        arrays = [np.ascontiguousarray(image) for image in images]
+        bands = len(self.spec.bands)
+        for array in arrays:
+            if array.ndim != 3 or array.shape[0] != bands:
+                raise DataError(f"{self.name} takes images of shape ({bands}, height, width), not {array.shape}.")
+        key = self.task.image_keys[0]
+        batch = self.task.to_device(self.task.collate([{key: array} for array in arrays]), self.accelerator.device)
+        with torch.inference_mode(), self.accelerator.autocast():
+            return self.task.predict(self.network, batch)
+
+
+def load_model(path: Path, *, processor_type: str | None, gpu_id: int, precision: str) -> Model:
+    """Return the model of a package on the device asked for."""
+    package = open_package(path)
+    device = choose_device(processor_type, gpu_id)
+    return Model(package, start_accelerator(device, choose_precision(precision, device)))
+
+
+def repackage(path: Path, form: str, out: Path | None) -> Path:
+    """Write a model as .dlpk or .onnx and return the file's path."""
+    package = open_package(path)
+    if form == "dlpk":
+        if path.suffix.lower() == ".dlpk":
+            raise OptionError(f"{path} is a .dlpk already.")
+        return pack(path if path.is_dir() else path.parent, package.name, out)
+    if form != "onnx":
+        raise OptionError(f"There is no package format {form!r}; there are dlpk and onnx.")
+    from chipwright.package.onnx import export_onnx
+
+    model = load_model(path, processor_type="CPU", gpu_id=0, precision="float32")
+    if model.type.no_onnx:
+        raise OptionError(f"{model.spec.model_type} does not export to ONNX: {model.type.no_onnx}")
+    target = out or (path if path.is_dir() else path.parent) / f"{package.name}.onnx"
+    spec = model.spec
+    return export_onnx(model.network, spec.normalization, len(spec.bands), spec.chip_size, target, dynamic=True)

@@ -1,0 +1,193 @@
+"""Faster R-CNN with a feature pyramid (Ren et al. 2015, 1506.01497; Lin et al. 2017, 1612.03144), from torchvision's parts.
+
+The region proposal network, the heads and every default are torchvision's, so the figures published for
+`fasterrcnn_resnet50_fpn` hold, parameter for parameter. Ours are the ways in and out: any backbone, any number of bands, images
+normalised and sized by the caller (nothing is scaled here), and reduced precision that leaves box arithmetic exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops.poolers import initLevelMapper
+
+from chipwright.networks.anchors import RATIOS, default_sizes
+from chipwright.networks.detection import Detection, Losses, Target, loss_branch, padded_batch
+from chipwright.networks.fpn import FeaturePyramid
+
+if TYPE_CHECKING:
+    from chipwright.networks.backbones import Backbone
+
+
+class FasterRCNN(nn.Module):
+    """Faster R-CNN over the backbone's maps of stride 4 and more, with a max-pooled level on top.
+
+    See `chipwright.networks.detection` for how it is called. Under autocast the convolutions and the box head run in reduced
+    precision; anchors, box arithmetic, scores and losses are float32.
+
+    Example:
+        >>> network = FasterRCNN(create_backbone("RESNET50", bands=3), classes=91)
+        >>> sum(parameter.numel() for parameter in network.parameters())
+        41808406
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        classes: int,
+        *,
+        anchor_sizes: Sequence[float] | None = None,
+        rpn_pre_nms_top_n_train: int = 2000,
+        rpn_pre_nms_top_n_test: int = 1000,
+        rpn_post_nms_top_n_train: int = 2000,
+        rpn_post_nms_top_n_test: int = 1000,
+        rpn_nms_thresh: float = 0.7,
+        rpn_fg_iou_thresh: float = 0.7,
+        rpn_bg_iou_thresh: float = 0.3,
+        rpn_batch_size_per_image: int = 256,
+        rpn_positive_fraction: float = 0.5,
+        box_score_thresh: float = 0.05,
+        box_nms_thresh: float = 0.5,
+        box_detections_per_img: int = 100,
+        box_fg_iou_thresh: float = 0.5,
+        box_bg_iou_thresh: float = 0.5,
+        box_batch_size_per_image: int = 512,
+        box_positive_fraction: float = 0.25,
+        pyramid_channels: int = 256,
+        representation: int = 1024,
+    ) -> None:
+        """Make the network; arguments from `rpn_` to `box_` are torchvision's.
+
+        Args:
+            backbone: gives maps and their strides.
+            classes: counted with the background, as torchvision's `num_classes`.
+            anchor_sizes: side of the square anchor at strides 4, 8, 16, ...; 8 times the stride if not given.
+            pyramid_channels, representation: widths of the pyramid and of the box head's hidden layers.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.pyramid = FeaturePyramid(backbone.channels, backbone.strides, out_channels=pyramid_channels)
+        sizes = level_sizes(self.pyramid.strides, anchor_sizes)
+        self.rpn = RegionProposalNetwork(
+            _Anchors(tuple((size,) for size in sizes), (RATIOS,) * len(sizes)),
+            _ProposalHead(pyramid_channels, len(RATIOS)),
+            rpn_fg_iou_thresh,
+            rpn_bg_iou_thresh,
+            rpn_batch_size_per_image,
+            rpn_positive_fraction,
+            {"training": rpn_pre_nms_top_n_train, "testing": rpn_pre_nms_top_n_test},
+            {"training": rpn_post_nms_top_n_train, "testing": rpn_post_nms_top_n_test},
+            rpn_nms_thresh,
+        )
+        pool = region_pool(self.pyramid, 7)
+        self.roi_heads = RoIHeads(
+            pool,
+            TwoMLPHead(pyramid_channels * math.prod(pool.output_size), representation),
+            _BoxPredictor(representation, classes),
+            box_fg_iou_thresh,
+            box_bg_iou_thresh,
+            box_batch_size_per_image,
+            box_positive_fraction,
+            None,
+            box_score_thresh,
+            box_nms_thresh,
+            box_detections_per_img,
+        )
+
+    def forward(self, images: Sequence[Tensor], targets: Sequence[Target] | None = None) -> Any:
+        """Return losses in training mode, one dict of boxes, labels and scores an image otherwise."""
+        batch = padded_batch(images)
+        detections, losses = self._regions(batch, self.pyramid(self.backbone(batch.tensors)), targets)
+        return losses if self.training else detections
+
+    def losses_and_detections(self, images: Sequence[Tensor], targets: Sequence[Target]) -> tuple[Losses, list[Detection]]:
+        """Return both from one pass through backbone and pyramid, in evaluation mode."""
+        batch = padded_batch(images)
+        levels = self.pyramid(self.backbone(batch.tensors))
+        with loss_branch(self):
+            _, losses = self._regions(batch, levels, targets)
+        detections, _ = self._regions(batch, levels, None)
+        return losses, detections
+
+    def _regions(
+        self, batch: ImageList, levels: dict[str, Tensor], targets: Sequence[Target] | None
+    ) -> tuple[list[Detection], Losses]:
+        targets = None if targets is None else list(targets)
+        proposals, proposal_losses = self.rpn(batch, levels, targets)
+        detections, box_losses = self.roi_heads(levels, proposals, batch.image_sizes, targets)
+        return detections, {**box_losses, **proposal_losses}
+
+    def class_tensors(self) -> dict[str, tuple[int, int]]:
+        """Return the tensors with rows for classes: name -> (rows a class, first row of the first class).
+
+        The rows before are the background's. Fine-tuning on other classes keeps the rows of those that stay.
+        """
+        predictor = "roi_heads.box_predictor"
+        return {
+            f"{predictor}.cls_score.weight": (1, 1),
+            f"{predictor}.cls_score.bias": (1, 1),
+            f"{predictor}.bbox_pred.weight": (4, 4),
+            f"{predictor}.bbox_pred.bias": (4, 4),
+        }
+
+
+def level_sizes(strides: Sequence[int], anchor_sizes: Sequence[float] | None) -> tuple[float, ...]:
+    """Return the anchor side of every level from sides given for strides 4, 8, 16, ..., or torchvision's where none are given.
+
+    Levels beyond the last side given go on in its proportion to the stride.
+    """
+    if not anchor_sizes:
+        return default_sizes(strides)
+    last = len(anchor_sizes) - 1
+    places = [max(0, round(math.log2(stride / 4))) for stride in strides]
+    return tuple(anchor_sizes[min(place, last)] * 2.0 ** max(0, place - last) for place in places)
+
+
+def region_pool(pyramid: FeaturePyramid, size: int) -> MultiScaleRoIAlign:
+    """Return torchvision's region pooling over a pyramid, told its strides.
+
+    Left alone it guesses them from the first images it meets and keeps the guess: small or uneven images make it wrong for
+    good.
+    """
+    pool = MultiScaleRoIAlign(featmap_names=pyramid.names, output_size=size, sampling_ratio=2)
+    strides = pyramid.strides[: len(pyramid.names)]
+    pool.scales = [1 / stride for stride in strides]
+    pool.map_levels = initLevelMapper(round(math.log2(strides[0])), round(math.log2(strides[-1])))
+    return pool
+
+
+class _Anchors(AnchorGenerator):
+    """Anchors that stay float32 whatever the maps are: in bfloat16 no coordinate above 256 px is exact."""
+
+    def set_cell_anchors(self, dtype: torch.dtype, device: torch.device) -> None:
+        """Move the anchors to the device, in float32."""
+        super().set_cell_anchors(torch.float32, device)
+
+
+class _ProposalHead(RPNHead):
+    """Proposal head whose results are float32."""
+
+    def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return scores and offsets of every level."""
+        scores, offsets = super().forward(x)
+        return [score.float() for score in scores], [offset.float() for offset in offsets]
+
+
+class _BoxPredictor(FastRCNNPredictor):
+    """Last layers, computed in float32: they are small, and scores and offsets are read off them."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return class scores (regions, classes) and offsets (regions, 4 * classes)."""
+        with torch.autocast(x.device.type, enabled=False):
+            scores, offsets = super().forward(x.to(self.cls_score.weight.dtype))
+        return scores.float(), offsets.float()

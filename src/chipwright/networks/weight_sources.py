@@ -1,0 +1,213 @@
+"""Where published backbone weights lie on this machine, and how they get there.
+
+Looked through in this order: the folder that CHIPWRIGHT_WEIGHTS names, the Hugging Face hub's cache, torch hub's cache; then
+the hub and the publisher's own address are asked, unless the machine is offline.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from chipwright.console import say
+from chipwright.errors import ChipwrightError, OptionError
+from chipwright.networks.architectures import Architecture, weights_config
+from chipwright.networks.state_dicts import SUFFIXES
+
+FOLDER_VARIABLE = "CHIPWRIGHT_WEIGHTS"
+
+_CONNECT_SECONDS = 4.0
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_HASH = re.compile(r"-([0-9a-f]{8,})$")
+
+
+class DownloadFailed(ChipwrightError):  # noqa: N818 - says what happened
+    """The weights could not be downloaded; the message says why."""
+
+
+def find_file(architecture: Architecture) -> Path | None:
+    """Return the file with the network's published weights on this machine, or None. Asks no network.
+
+    Raises:
+        OptionError: if CHIPWRIGHT_WEIGHTS names no folder.
+    """
+    return _in_folder(architecture) or _in_hub_cache(architecture) or _in_torch_cache(architecture)
+
+
+def _in_folder(architecture: Architecture) -> Path | None:
+    named = os.environ.get(FOLDER_VARIABLE, "").strip()
+    if not named:
+        return None
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise OptionError(f"{FOLDER_VARIABLE} is {named}, which is no folder; set it to the folder of weights or unset it.")
+    # Files written on one system are read on another: upper and lower case are the same.
+    present = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_file()}
+    stems = [own_file_stem(architecture), architecture.tagged, *_published_stems(architecture), architecture.network]
+    for stem in (known.lower() for known in stems):
+        for suffix in SUFFIXES:
+            if stem + suffix in present:
+                return present[stem + suffix]
+    return _by_pattern(architecture, present)
+
+
+def own_file_stem(architecture: Architecture) -> str:
+    """Return the name, without suffix, under which fetched weights are kept: "RESNET34", "convnext_tiny.in12k_ft_in1k"."""
+    return architecture.tagged if architecture.name.startswith("timm:") else architecture.name
+
+
+def _by_pattern(architecture: Architecture, present: dict[str, Path]) -> Path | None:
+    """Return a file named like torchvision's, "resnet34-b627a593.pth", whatever its hash."""
+    if not architecture.torchvision:
+        return None
+    pattern = re.compile(re.escape(architecture.torchvision) + r"-[0-9a-f]{8}\.(pth|pt|safetensors)")
+    return next((path for name, path in present.items() if pattern.fullmatch(name)), None)
+
+
+def _in_hub_cache(architecture: Architecture) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    for repository, revision, file in _hub_files(architecture):
+        found = try_to_load_from_cache(repository, file, revision=revision)
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def _hub_files(architecture: Architecture) -> Iterator[tuple[str, str | None, str]]:
+    """Yield (repository, revision, file) of the weights on the Hugging Face hub."""
+    config = weights_config(architecture)
+    if config is None or not config.hf_hub_id:
+        return
+    repository, _, revision = config.hf_hub_id.partition("@")
+    for file in (config.hf_hub_filename,) if config.hf_hub_filename else _HUB_FILES:
+        yield repository, revision or None, file
+
+
+def _in_torch_cache(architecture: Architecture) -> Path | None:
+    folder = torch_cache()
+    if not folder.is_dir():
+        return None
+    present = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    for url in _addresses(architecture):
+        if Path(urlsplit(url).path).name in present:
+            return present[Path(urlsplit(url).path).name]
+    return _by_pattern(architecture, present)
+
+
+def torch_cache() -> Path:
+    """Return the folder where torch hub, and torchvision with it, keeps downloaded weights."""
+    from torch import hub
+
+    return Path(hub.get_dir()) / "checkpoints"
+
+
+def _published_stems(architecture: Architecture) -> list[str]:
+    return [Path(urlsplit(url).path).stem for url in _addresses(architecture)]
+
+
+def _addresses(architecture: Architecture) -> list[str]:
+    """Return the addresses of the weights beside the hub: torchvision's first ImageNet weights, and the one timm knows."""
+    found = []
+    if architecture.torchvision:
+        from torchvision.models import get_model_weights
+
+        found.append(str(get_model_weights(architecture.torchvision).IMAGENET1K_V1.url))
+    config = weights_config(architecture)
+    if config is not None and isinstance(config.url, str) and config.url.startswith("http"):
+        found.append(config.url)
+    return list(dict.fromkeys(found))
+
+
+def offline() -> bool:
+    """Whether the user has said, in the Hugging Face hub's way, that no network is to be asked."""
+    words = (os.environ.get("HF_HUB_OFFLINE"), os.environ.get("TRANSFORMERS_OFFLINE"))
+    return any((word or "").upper() in ("1", "ON", "YES", "TRUE") for word in words)
+
+
+def download(architecture: Architecture) -> Path:
+    """Download the network's published weights into the hub's cache, or torch hub's, and return the file.
+
+    A machine without a network is told within a few seconds.
+
+    Raises:
+        DownloadFailed: saying why.
+    """
+    if offline():
+        raise DownloadFailed("HF_HUB_OFFLINE is set, so nothing was downloaded")
+    size = f", about {architecture.megabytes} MB" if architecture.megabytes else ""
+    say(f"Downloading the weights {architecture.tagged} of {architecture.name}{size}.")
+    reasons = []
+    for fetch in (_download_from_hub, _download_from_address):
+        try:
+            return fetch(architecture)
+        except DownloadFailed as fault:
+            reasons.append(str(fault))
+    raise DownloadFailed("; ".join(reasons))
+
+
+def _download_from_hub(architecture: Architecture) -> Path:
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    files = list(_hub_files(architecture))
+    if not files:
+        raise DownloadFailed("the Hugging Face hub has none")
+    _check_reachable(constants.ENDPOINT)
+    for repository, revision, file in files:
+        try:
+            return Path(hf_hub_download(repository, file, revision=revision, etag_timeout=_CONNECT_SECONDS))
+        except EntryNotFoundError:
+            continue
+        except Exception as fault:  # the hub's client raises its HTTP library's own errors, which differ by version
+            reason = str(fault).strip().partition("\n")[0]
+            raise DownloadFailed(f"{constants.ENDPOINT} gave no weights ({reason})") from fault
+    raise DownloadFailed(f"{constants.ENDPOINT} has no weights file in {files[0][0]}")
+
+
+def _download_from_address(architecture: Architecture) -> Path:
+    from torch import hub
+
+    urls = _addresses(architecture)
+    if not urls:
+        raise DownloadFailed("no other address is known")
+    _check_reachable(urls[0])
+    target = torch_cache() / Path(urlsplit(urls[0]).path).name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = _HASH.search(target.stem)
+    try:
+        hub.download_url_to_file(urls[0], str(target), hash_prefix=digest.group(1) if digest else None, progress=False)
+    except (OSError, RuntimeError) as fault:
+        raise DownloadFailed(f"{urls[0]} gave no weights ({fault})") from fault
+    return target
+
+
+def _check_reachable(address: str) -> None:
+    """Raise `DownloadFailed` unless the host (or the proxy on the way to it) takes a connection within a few seconds.
+
+    The clients themselves try again and again, and looking up a name has no time limit of its own, hence the thread.
+    """
+    parts = urlsplit(address)
+    proxy = getproxies().get(parts.scheme)
+    door = urlsplit(proxy if "://" in proxy else f"http://{proxy}") if proxy else parts
+    port = door.port or (80 if door.scheme == "http" else 443)
+    answered = threading.Event()
+
+    def knock() -> None:
+        try:
+            with socket.create_connection((door.hostname, port), timeout=_CONNECT_SECONDS):
+                answered.set()
+        except OSError:
+            pass
+
+    thread = threading.Thread(target=knock, daemon=True)
+    thread.start()
+    thread.join(_CONNECT_SECONDS)
+    if not answered.is_set():
+        raise DownloadFailed(f"{parts.hostname} cannot be reached")

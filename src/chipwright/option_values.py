@@ -1,0 +1,138 @@
+"""Raw option values (text, keywords, YAML, arcpy habits) turned into validated `TrainOptions`; both faces use this door."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from chipwright.errors import OptionError, listed, suggestion
+from chipwright.models.parsing import parse_arguments, read_arguments
+from chipwright.options import TrainOptions
+from chipwright.sentences import choices, expectation, option_error, shown, takes_truths
+from chipwright.text_values import is_empty, split_outside, unquoted
+
+SYNONYMS = {"out": "out_folder", "argument": "arguments", "freeze_model": "freeze"}
+"""Other names of options -> the names in `TrainOptions`."""
+
+OPPOSITES = {"unfreeze_model": "freeze", "continue_training": "stop_training"}
+"""Names of switches that say the opposite of an option."""
+
+_TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+_SWITCHES = {
+    "stop_training": {"STOP_TRAINING": True, "CONTINUE_TRAINING": False},
+    "freeze": {"FREEZE_MODEL": True, "UNFREEZE_MODEL": False},
+}
+"""The reference's keywords for two of its parameters; True and False are accepted for them too."""
+
+
+_WORDS = {"backbone_weights": ("imagenet", "none")}
+"""Keywords of options that take other text beside them."""
+
+
+def read_folders(value: Any) -> tuple[Path, ...]:
+    """Return the folders that a path, a list of paths or ArcGIS's text names (`'C:\\a b';D:\\c`); `~` is the home folder."""
+    if isinstance(value, str):
+        value = [unquoted(piece) for piece in split_outside(value)]
+    elif isinstance(value, os.PathLike):
+        value = [value]
+    elif not isinstance(value, Iterable):
+        raise OptionError(f"in_folder is {shown(value)}; expected a folder or several.")
+    return tuple(Path(folder).expanduser() for folder in value if not is_empty(folder))
+
+
+def canonical_name(name: str) -> tuple[str, bool]:
+    """Return the `TrainOptions` field that an option name means in any case and with dashes, and whether it means the opposite."""
+    plain = name.strip().lower().lstrip("-").replace("-", "_")
+    if plain in OPPOSITES:
+        return OPPOSITES[plain], True
+    return SYNONYMS.get(plain, plain), False
+
+
+def canonical_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options under their `TrainOptions` names, empty values left out.
+
+    Raises:
+        OptionError: for an unknown name, or one option given under two names.
+    """
+    fields = TrainOptions.model_fields
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        field, opposite = canonical_name(str(name))
+        if field not in fields:
+            known = [*fields, *SYNONYMS, *OPPOSITES]
+            raise OptionError(f"There is no option {name!r}.{suggestion(field, known)} Options: {listed(fields, 60)}.")
+        if field in found:
+            raise OptionError(f"Option {field} is given twice; give it once.")
+        if not is_empty(value):
+            found[field] = not _truth(str(name), value) if opposite else value
+    return found
+
+
+def make_options(values: Mapping[str, Any], spell: Callable[[str], str] = str) -> TrainOptions:
+    """Return validated options from raw values: numbers, truths and paths as text, keywords in any case, `""` for the default.
+
+    Args:
+        values: option name -> raw value.
+        spell: how the user knows an option ("--max-epochs" for "max_epochs").
+
+    Raises:
+        OptionError: for an unknown option or a value that does not fit.
+    """
+    given = canonical_options(values)
+    ready = {field: _read(field, value, spell) for field, value in given.items()}
+    try:
+        return TrainOptions.model_validate(ready)
+    except ValidationError as error:
+        raise option_error(error, TrainOptions, given, spell) from None
+
+
+def check_model_options(options: TrainOptions) -> None:
+    """Refuse, where a model type is named, what it does not know, before anything heavy is imported.
+
+    Raises:
+        OptionError: for an unknown model type, backbone or argument.
+    """
+    if options.model_type is None:
+        return
+    from chipwright.catalog import find
+
+    model_type = find(options.model_type)
+    if model_type.backbones is not None:
+        model_type.backbones.resolve(options.backbone_model, model_type.keyword)
+    parse_arguments(options.arguments, model_type.arguments, model_type.keyword, model_type.monitors)
+
+
+def _read(field: str, value: Any, spell: Callable[[str], str]) -> Any:
+    info = TrainOptions.model_fields[field]
+    if field == "in_folder":
+        return read_folders(value)
+    if field == "arguments":
+        return read_arguments(value)
+    if takes_truths(info.annotation):
+        return _truth(field, value, spell)
+    if isinstance(value, bool):
+        raise OptionError(f"{spell(field)} is {value}; expected {expectation(info.annotation, info.metadata)}.")
+    if not isinstance(value, (str, os.PathLike)):
+        return value
+    text = unquoted(os.fspath(value))
+    if field in ("out_folder", "pretrained_model"):
+        return Path(text).expanduser()
+    words = {choice.lower(): choice for choice in (*choices(info.annotation), *_WORDS.get(field, ()))}
+    return words.get(text.lower(), text)
+
+
+def _truth(field: str, value: Any, spell: Callable[[str], str] = str) -> bool:
+    if isinstance(value, bool):
+        return value
+    keywords = _SWITCHES.get(field, {})
+    known = _TRUTHS | {keyword.lower(): meaning for keyword, meaning in keywords.items()}
+    found = known.get(unquoted(str(value)).strip().lower())
+    if found is None:
+        expected = " or ".join(keywords) or "True or False"
+        raise OptionError(f"{spell(field)} is {shown(value)}; expected {expected}.{suggestion(str(value), keywords)}")
+    return found

@@ -1,0 +1,104 @@
+"""The run in a few plain sentences: how good the model is, which class is weakest, which epoch was kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chipwright.errors import listed
+from chipwright.report.wording import canonical, count, duration, figure, metric, missing
+
+_THINGS = {"boxes": "objects", "pixels": "pixels", "chips": "chips"}
+
+_PHRASES = {
+    "accuracy": "it gave {value} of the {things} the right class",
+    "recall": "it found {value} of what was there (recall)",
+    "precision": "{value} of what it marked was right (precision)",
+    "miou": "its areas overlap the true ones by {value} on average (mean IoU)",
+    "average_precision": "it reached an average precision of {value} (AP50, where 100 % is perfect)",
+    "dice": "its areas agree with the true ones by {value} (Dice score)",
+    "f1": "its F1 score, which weighs finding all against marking only what is right, was {value}",
+    "panoptic_quality": "its panoptic quality was {value} (100 % is perfect)",
+    "multi_label_fbeta": "its labels agreed with the true ones by {value} (F-beta score)",
+    "psnr": "its images came within {value} of the true ones (PSNR; above 30 dB differences are hard to see)",
+    "ssim": "they resemble the true ones by {value} where 1 is the same (SSIM)",
+    "corpus_bleu": "its captions scored {value} where 1 is word for word (BLEU)",
+}
+
+_MOST_PHRASES = 3
+_RANKING = ("iou", "average_precision", "f1", "recall", "accuracy")
+"""Columns by which the weakest class is told, the most telling first."""
+
+
+def key_metrics(scalars: dict[str, float | None], most: int = 5) -> list[str]:
+    """Return the names of the most telling metrics: those with a phrase first, in that order, losses last."""
+    known = list(_PHRASES)
+
+    def rank(name: str) -> int:
+        if metric(name).kind == "loss":
+            return 2 * len(known)
+        return known.index(canonical(name)) if canonical(name) in known else len(known)
+
+    return sorted((name for name in scalars if not missing(scalars[name])), key=rank)[:most]
+
+
+def verdict(numbers: dict[str, Any]) -> str:
+    """Return one sentence with the key figures, from the content of `model_metrics.json`."""
+    data, scalars = numbers["data"], numbers["metrics"]
+    things = _THINGS.get(data["unit"], data["unit"])
+    said = [name for name in key_metrics(scalars) if canonical(name) in _PHRASES][:_MOST_PHRASES]
+    phrases = [_PHRASES[canonical(name)].format(value=figure(name, scalars[name]), things=things) for name in said]
+    if not phrases:
+        phrases = [f"its {metric(name).label} was {figure(name, scalars[name])}" for name in key_metrics(scalars, 2)]
+    if not phrases:
+        return "No figures were measured."
+    return f"{_measured_on(data)}, {listed(phrases)}."
+
+
+def _measured_on(data: dict[str, Any]) -> str:
+    if data["validation"]:
+        return f"On {_chips(data['validation'])} held back from training"
+    return f"On the {_chips(data['chips'])} of the labelled data"
+
+
+def _chips(number: int) -> str:
+    return f"{count(number)} {'chip' if number == 1 else 'chips'}"
+
+
+def weakest_class(numbers: dict[str, Any]) -> str:
+    """Return a sentence that names the best and the weakest class, or an empty text where there is nothing to compare."""
+    rows = numbers["per_class"]
+    for wanted in _RANKING:
+        column = next((name for row in rows for name in row if canonical(name) == wanted), None)
+        if column is None:
+            continue
+        ranked = sorted((row for row in rows if not missing(row.get(column))), key=lambda row: row[column])
+        if len(ranked) > 1 and ranked[0][column] < ranked[-1][column]:
+            label = metric(column).label
+            worst, best = ranked[0], ranked[-1]
+            return (
+                f"Best class: {class_name(best)} ({label} {figure(column, best[column])}); "
+                f"weakest: {class_name(worst)} ({label} {figure(column, worst[column])})."
+            )
+    return ""
+
+
+def class_name(row: dict[str, Any]) -> str:
+    """Return the name of the class that a row of a table is about."""
+    return str(row.get("class", row.get("name", "")))
+
+
+def kept_epoch(numbers: dict[str, Any]) -> str:
+    """Return a sentence on the epoch that was kept and the time training took; empty for an evaluation."""
+    history, best, monitor = numbers["history"], numbers["best_epoch"], numbers["monitor"]
+    if not history:
+        return ""
+    seconds = [row["seconds"] for row in history if not missing(row.get("seconds"))]
+    took = f" Training took {duration(sum(seconds))}, validation not counted." if seconds else ""
+    if best is None:
+        return took.strip()
+    chosen: dict[str, Any] = next((row for row in history if row.get("epoch") == best), {})
+    value = chosen.get(monitor)
+    reason = "" if missing(value) else f", which had the best {metric(monitor).label} ({figure(monitor, value)})"
+    if len(history) == 1:
+        return f"Training ran for one epoch.{took}"
+    return f"Of {len(history)} epochs the model keeps epoch {best}{reason}.{took}"

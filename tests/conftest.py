@@ -1,0 +1,23 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "2"
+)  # toy networks gain nothing from more, and parallel runs disturb each other
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Real training-data folders, read-only; tests that need them are skipped where there are none."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("CHIPWRIGHT_TEST_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real training data at {folder}; set CHIPWRIGHT_TEST_DATA")
+    return folder

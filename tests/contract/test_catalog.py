@@ -1,0 +1,285 @@
+"""One suite over every row of the catalog that this version can train: what a model type promises, it keeps."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import builders
+import numpy as np
+import pytest
+import torch
+
+import chipwright
+from chipwright import catalog, console
+from chipwright.chips.folders import read_chips
+from chipwright.chips.reading import ChipReader
+from chipwright.engine.seeds import seed_build
+from chipwright.models.base import ModelType
+from chipwright.networks.pretrained import freeze_loaded, loaded_names, mark_loaded, train_mode
+from chipwright.normalization import choose_normalization
+from chipwright.spec import ModelSpec
+from chipwright.tasks.base import Task
+
+KEYWORDS = catalog.available()
+TOYS = {
+    "Classified_Tiles": builders.classified_tiles,
+    "PASCAL_VOC_rectangles": builders.voc,
+    "Labeled_Tiles": builders.labeled_tiles,
+    "MultiLabeled_Tiles": builders.multilabeled_tiles,
+}
+
+
+@pytest.fixture(autouse=True)
+def _silence() -> Any:
+    with console.quiet():
+        yield
+
+
+def toy(folder: Path, model: ModelType, bands: int = 3, count: int = 12, dtype: str = "uint8") -> Path:
+    """Write a toy export in the type's most usual format."""
+    return TOYS[model.formats[0]](folder, count=count, size=model.tiny.chip_size, bands=bands, dtype=dtype)
+
+
+def assemble(folder: Path, model: ModelType) -> tuple[ModelSpec, torch.nn.Module, Task, Sequence[Any], ChipReader]:
+    """Return everything but the engine: spec, network, task, units and reader of a toy export."""
+    chips = read_chips([folder])
+    arguments = model.arguments(**model.tiny.arguments)
+    spec = ModelSpec(
+        model_type=model.keyword,
+        arguments=arguments.model_dump(),
+        backbone=model.tiny.backbone,
+        classes=chips.classes,
+        bands=chips.bands,
+        dtype=chips.dtype,
+        chip_size=chips.tile_size,
+        normalization=choose_normalization(chips, None),
+        statistics=chips.statistics,
+        metadata_format=chips.format,
+        fitted=model.fit(chips, arguments),
+    )
+    seed_build(0)
+    task = model.task(spec)
+    return spec, model.build(spec, None), task, task.units(chips.chips), ChipReader(chips.nodata)
+
+
+def batch_of(task: Task, units: Sequence[Any], reader: ChipReader, count: int = 2) -> Any:
+    samples = [task.draw(unit, reader, np.random.default_rng(0), False) for unit in units[:count]]
+    return task.to_device(task.collate(samples), torch.device("cpu"))
+
+
+def options(model: ModelType, **changes: Any) -> dict[str, Any]:
+    """Return the options of a tiny run."""
+    tiny = model.tiny
+    backbone = {"backbone_model": tiny.backbone, "backbone_weights": "none"} if tiny.backbone else {}
+    return {
+        "model_type": model.keyword,
+        "max_epochs": tiny.epochs,
+        "batch_size": 4,
+        "learning_rate": tiny.learning_rate,
+        "arguments": tiny.arguments,
+        "validation_percentage": 25,
+        "processor_type": "CPU",
+        "precision": "float32",
+        "stop_training": False,
+        "augmentation": "NONE",
+    } | backbone | changes
+
+
+def alike(left: Any, right: Any) -> bool:
+    """Return whether two predictions are identical."""
+    if isinstance(left, torch.Tensor):
+        return torch.equal(left, right)
+    if isinstance(left, np.ndarray):
+        return np.array_equal(left, right)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(alike(left[key], right[key]) for key in left)
+    if isinstance(left, (list, tuple)):
+        return len(left) == len(right) and all(alike(a, b) for a, b in zip(left, right, strict=True))
+    if hasattr(left, "__dataclass_fields__"):
+        return all(alike(getattr(left, name), getattr(right, name)) for name in left.__dataclass_fields__)
+    return bool(left == right)
+
+
+def history(folder: Path) -> list[dict[str, float]]:
+    return json.loads((folder / "model_metrics.json").read_text(encoding="utf-8"))["history"]
+
+
+@pytest.fixture(params=KEYWORDS)
+def model(request: pytest.FixtureRequest) -> ModelType:
+    return catalog.find(request.param)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Train each type once for all tests that need a trained one."""
+    kept: dict[str, tuple[Path, Path]] = {}
+
+    def get(model: ModelType) -> tuple[Path, Path]:
+        if model.keyword not in kept:
+            base = tmp_path_factory.mktemp(model.keyword)
+            chips, out = toy(base / "chips", model), base / "model"
+            chipwright.train(chips, out, **options(model))
+            kept[model.keyword] = chips, out
+        return kept[model.keyword]
+
+    return get
+
+
+def test_the_row_says_what_it_is(model: ModelType) -> None:
+    assert catalog.rows()[model.keyword].title == model.title
+    assert set(model.formats) & set(TOYS)
+    assert "valid_loss" in model.monitors
+    fields = model.arguments.model_fields
+    assert {"chip_size", "monitor"} <= set(fields)
+    assert all(field.description for field in fields.values())
+    assert {"ModelType", "ModelName"} <= set(model.emd)
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4, 13])
+def test_it_takes_any_number_of_bands(model: ModelType, bands: int, tmp_path: Path) -> None:
+    dtype = "uint16" if bands > 3 else "uint8"
+    _, network, task, units, reader = assemble(toy(tmp_path / "chips", model, bands, count=2, dtype=dtype), model)
+    batch = batch_of(task, units, reader)
+    train_mode(network)
+    losses = task.losses(task.parts(network), batch, task.phases[0])
+    total = torch.stack(list(losses.values())).sum()
+    assert torch.isfinite(total)
+    total.backward()
+    network.eval()
+    with torch.inference_mode():
+        validated, predictions = task.validate(network, batch)
+        assert len(task.predict(network, batch)) == len(predictions) == 2
+    assert all(torch.isfinite(loss) for loss in validated.values())
+
+
+def test_the_loss_falls(model: ModelType, trained: Any) -> None:
+    rows = history(trained(model)[1])
+    assert rows[-1]["train_loss"] < 0.8 * rows[0]["train_loss"]
+    assert min(row["valid_loss"] for row in rows) < rows[0]["valid_loss"]
+
+
+def test_the_folder_holds_what_it_should(model: ModelType, trained: Any) -> None:
+    out = trained(model)[1]
+    names = {path.name for path in out.iterdir()}
+    expected = {"model.emd", "model.dlpk", "model.safetensors", "model_metrics.html", "model_metrics.json", "training_log.csv"}
+    assert expected <= names
+    assert "checkpoints" not in names
+    assert {"loss_graph.png", "show_results.png"} <= {path.name for path in (out / "ModelCharacteristics").iterdir()}
+
+
+def test_saved_moved_and_loaded_elsewhere_it_predicts_identically(model: ModelType, trained: Any, tmp_path: Path) -> None:
+    chips, out = trained(model)
+    loaded = chipwright.load(out, processor_type="CPU")
+    reader = ChipReader(None)
+    images = [reader.image(chip) for chip in read_chips([chips]).chips[:3]]
+    here = loaded.predict(images)
+    moved = tmp_path / "elsewhere.dlpk"
+    moved.write_bytes((out / "model.dlpk").read_bytes())
+    np.savez(tmp_path / "images.npz", *images)
+    script = (
+        "import sys, numpy as np, torch, chipwright\n"
+        f"torch.set_num_threads({torch.get_num_threads()})\n"
+        "images = list(np.load(sys.argv[2]).values())\n"
+        "predictions = chipwright.load(sys.argv[1], processor_type='CPU').predict(images)\n"
+        "import pickle; pickle.dump(predictions, open(sys.argv[3], 'wb'))\n"
+    )
+    subprocess.run([sys.executable, "-c", script, moved, tmp_path / "images.npz", tmp_path / "there.pkl"], check=True)
+    import pickle
+
+    there = pickle.loads((tmp_path / "there.pkl").read_bytes())
+    assert alike(list(here), list(there))
+
+
+def test_evaluating_the_validation_chips_gives_the_figures_of_training(
+    model: ModelType, trained: Any, tmp_path: Path
+) -> None:
+    chips, out = trained(model)
+    result = chipwright.evaluate(out, chips, tmp_path / "evaluation", processor_type="CPU", precision="float32")
+    assert (tmp_path / "evaluation" / "model_metrics.html").is_file()
+    assert set(result.metrics) == set(json.loads((out / "model_metrics.json").read_text(encoding="utf-8"))["metrics"]) | {
+        name for name in result.metrics if name.startswith("valid")
+    }
+
+
+def test_frozen_means_frozen(model: ModelType, tmp_path: Path) -> None:
+    from chipwright.networks.backbones import Backbone
+
+    if model.backbones is None:
+        pytest.skip("no backbone")
+    _, network, task, units, reader = assemble(toy(tmp_path / "chips", model, count=4), model)
+    bone = next(module for module in network.modules() if isinstance(module, Backbone))
+    mark_loaded(bone, bone.state_dict().keys())
+    freeze_loaded(network)
+    before = {name: value.clone() for name, value in bone.state_dict().items()}
+    optimizer = task.optimizer(task.parameter_groups(list(task.parts(network).values())), task.phases[0])
+    for _ in range(2):
+        train_mode(network)
+        losses = task.losses(task.parts(network), batch_of(task, units, reader, 4), task.phases[0])
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+    after = bone.state_dict()
+    assert loaded_names(bone)
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_a_run_cut_short_and_resumed_reaches_the_very_weights(model: ModelType, tmp_path: Path, monkeypatch: Any) -> None:
+    from chipwright.engine import fit
+
+    chips = toy(tmp_path / "chips", model)
+    changes = options(model, max_epochs=3, augmentation="DEFAULT")
+    chipwright.train(chips, tmp_path / "whole", **changes)
+    kept, steps = fit._Run._step, []
+
+    def breaks(self: Any, *everything: Any) -> Any:
+        steps.append(1)
+        if len(steps) == 5:
+            raise OSError("killed")
+        return kept(self, *everything)
+
+    monkeypatch.setattr(fit._Run, "_step", breaks)
+    with pytest.raises(OSError, match="killed"):
+        chipwright.train(chips, tmp_path / "cut", **changes)
+    monkeypatch.undo()
+    assert not list((tmp_path / "cut").glob("*.emd"))
+    chipwright.train(chips, tmp_path / "cut", **changes | {"resume": True})
+    whole, cut = (tmp_path / name / f"{name}.safetensors" for name in ("whole", "cut"))
+    assert whole.read_bytes() == cut.read_bytes()
+
+
+def test_it_exports_to_onnx_or_says_why_not(model: ModelType, trained: Any, tmp_path: Path) -> None:
+    _, out = trained(model)
+    if model.no_onnx:
+        with pytest.raises(chipwright.OptionError, match=r"does not export to ONNX: .{20,}"):
+            chipwright.repackage(out, "onnx", tmp_path / "model.onnx")
+        return
+    pytest.importorskip("onnxruntime")
+    path = chipwright.repackage(out, "onnx", tmp_path / "model.onnx")
+    import onnx
+
+    graph = onnx.load(path)
+    assert graph.ir_version <= 9
+    assert max(entry.version for entry in graph.opset_import if not entry.domain) <= 18
+
+
+def test_fine_tuning_starts_from_the_package(model: ModelType, trained: Any, tmp_path: Path) -> None:
+    chips, out = trained(model)
+    first = history(out)[0]["valid_loss"]
+    changes = options(model, max_epochs=1, learning_rate=1e-5, pretrained_model=out)
+    changes.pop("backbone_weights", None)
+    chipwright.train(chips, tmp_path / "tuned", **changes)
+    assert history(tmp_path / "tuned")[0]["valid_loss"] < first
+
+
+def test_another_type_or_backbone_is_refused_for_fine_tuning(model: ModelType, trained: Any, tmp_path: Path) -> None:
+    if model.backbones is None:
+        pytest.skip("no backbone")
+    chips, out = trained(model)
+    changes = options(model, pretrained_model=out, backbone_model="RESNET18")
+    with pytest.raises(chipwright.OptionError, match="backbone"):
+        chipwright.train(chips, tmp_path / "tuned", **changes)
+    assert not (tmp_path / "tuned").exists()
