@@ -68,8 +68,7 @@ def squares(count: int, size: int, rng: np.random.Generator) -> list[tuple[int, 
         left, top = (int(at) for at in rng.integers(0, size - side + 1, 2))
         square = (left, top, left + side, top + side)
         apart = all(
-            square[2] < other[0] or other[2] < square[0] or square[3] < other[1] or other[3] < square[1]
-            for other in found
+            square[2] < other[0] or other[2] < square[0] or square[3] < other[1] or other[3] < square[1] for other in found
         )
         if apart:
             found.append(square)
@@ -224,8 +223,7 @@ def write_metadata(
             for name, p in zip(names, pixels, strict=True)
         ]
         totals["BandStatsState"] = [
-            {"Min": p.min(), "Max": p.max(), "M1": p.mean(), "M2": ((p - p.mean()) ** 2).sum(), "Num": p.size}
-            for p in pixels
+            {"Min": p.min(), "Max": p.max(), "M1": p.mean(), "M2": ((p - p.mean()) ** 2).sum(), "Num": p.size} for p in pixels
         ]
     emd["Classes"] = [
         {"Value": value, "Name": name, "Color": list(COLORS[position % len(COLORS)])}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from chipwright.errors import OptionError, suggestion
-from chipwright.options import TrainOptions
+from chipwright.option_values import make_options, read_folders
 
 if TYPE_CHECKING:
     from chipwright.evaluation import EvaluateResult
@@ -34,27 +31,8 @@ def train(
     """
     from chipwright.training import train as run
 
-    return run(train_options(in_folder=_folders(in_folder), out_folder=Path(out_folder), arguments=arguments, **options))
-
-
-def train_options(**options: Any) -> TrainOptions:
-    """Return validated options.
-
-    Raises:
-        OptionError: in one sentence, for the first option that cannot be used.
-    """
-    from chipwright.models.parsing import raw_arguments
-
-    unknown = [name for name in options if name not in TrainOptions.model_fields]
-    if unknown:
-        raise OptionError(f"There is no option {unknown[0]!r}.{suggestion(unknown[0], TrainOptions.model_fields)}")
-    options["arguments"] = raw_arguments(options.get("arguments"))
-    try:
-        return TrainOptions(**options)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        name = ".".join(str(part) for part in fault["loc"][:1])
-        raise OptionError(f"Option {name} cannot be {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}.") from None
+    values = {"in_folder": in_folder, "out_folder": out_folder, "arguments": arguments} | options
+    return run(make_options({name: value for name, value in values.items() if value is not None}))
 
 
 def evaluate(
@@ -79,7 +57,7 @@ def evaluate(
     from chipwright.evaluation import evaluate as run
 
     out = Path(out_folder) if out_folder else None
-    return run(Path(model), _folders(in_folder), out, processor_type, gpu_id, batch_size, precision, workers)
+    return run(Path(model), read_folders(in_folder), out, processor_type, gpu_id, batch_size, precision, workers)
 
 
 def load(model: PathLike, *, processor_type: str | None = None, gpu_id: int = 0, precision: str = "float32") -> Model:
@@ -97,7 +75,7 @@ def inspect(folder: PathLike | Sequence[PathLike]) -> dict[str, Any]:
     """Return what training-data folders (or a model package) hold, as plain data."""
     from chipwright.inspection import inspect as run
 
-    return run(_folders(folder))
+    return run(read_folders(folder))
 
 
 def repackage(model: PathLike, format: str, out: PathLike | None = None) -> Path:
@@ -107,14 +85,8 @@ def repackage(model: PathLike, format: str, out: PathLike | None = None) -> Path
     return run(Path(model), format, Path(out) if out else None)
 
 
-def demo(out: PathLike, *, seed: int = 42) -> dict[str, Any]:
+def demo(out: PathLike, *, seed: int = 42, overwrite: bool = False) -> dict[str, Any]:
     """Run the whole job on a small scene that chipwright draws itself; return what was made, as plain data."""
     from chipwright.demo import demo as run
 
-    return run(Path(out), seed)
-
-
-def _folders(folders: PathLike | Sequence[PathLike] | Mapping[str, Any]) -> tuple[Path, ...]:
-    if isinstance(folders, (str, Path)):
-        return (Path(folders),)
-    return tuple(Path(folder) for folder in folders)
+    return run(Path(out), seed, overwrite)

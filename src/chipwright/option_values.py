@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from chipwright.errors import OptionError, listed, suggestion
-from chipwright.models.parsing import parse_arguments, read_arguments
+from chipwright.models.parsing import parse_arguments, raw_arguments
 from chipwright.options import TrainOptions
 from chipwright.sentences import choices, expectation, option_error, shown, takes_truths
 from chipwright.text_values import is_empty, split_outside, unquoted
@@ -46,7 +46,7 @@ def read_folders(value: Any) -> tuple[Path, ...]:
 
 
 def canonical_name(name: str) -> tuple[str, bool]:
-    """Return the `TrainOptions` field that an option name means in any case and with dashes, and whether it means the opposite."""
+    """Return the `TrainOptions` field that a name means, in any case and with dashes, and whether it says the opposite."""
     plain = name.strip().lower().lstrip("-").replace("-", "_")
     if plain in OPPOSITES:
         return OPPOSITES[plain], True
@@ -112,7 +112,7 @@ def _read(field: str, value: Any, spell: Callable[[str], str]) -> Any:
     if field == "in_folder":
         return read_folders(value)
     if field == "arguments":
-        return read_arguments(value)
+        return raw_arguments(value)
     if takes_truths(info.annotation):
         return _truth(field, value, spell)
     if isinstance(value, bool):

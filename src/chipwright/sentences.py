@@ -20,7 +20,7 @@ _SEQUENCES = (list, tuple, set, frozenset, Sequence)
 
 
 def expectation(annotation: Any, constraints: Sequence[Any] = (), plural: bool = False) -> str:
-    """Return what a type and its constraints accept: "a whole number of at least 16", "one of PAM, BAM", "a list of numbers"."""
+    """Return what a type and its constraints accept: "a whole number of at least 16", "one of PAM, BAM"."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return expectation(parts[0], [*constraints, *parts[1:]], plural)
@@ -148,9 +148,7 @@ def option_error(
     return OptionError(" ".join(sentences.values()))
 
 
-def _sentence(
-    problem: Any, model: type[BaseModel], field: str, given: Mapping[str, Any], spell: Callable[[str], str]
-) -> str:
+def _sentence(problem: Any, model: type[BaseModel], field: str, given: Mapping[str, Any], spell: Callable[[str], str]) -> str:
     own = str(problem.get("ctx", {}).get("error", problem["msg"])).rstrip(".")
     info = model.model_fields.get(field)
     if info is None:

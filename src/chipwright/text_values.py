@@ -1,7 +1,7 @@
 """Values that users write as text: split, unquoted and read as Python data, without ever running them.
 
-ArcGIS hands parameters over as text: `'C:\\a b';D:\\c` for folders, `grids '4 2';ratios [[1,1],[1,2]]` for a value table. What a
-piece of text means depends on what it is for, so `readings` returns every sensible meaning, the likeliest first.
+ArcGIS hands parameters over as text: `'C:\\a b';D:\\c` for folders, `grids '4 2';ratios [[1,1],[1,2]]` for a value table. What
+a piece of text means depends on what it is for, so `readings` returns every sensible meaning, the likeliest first.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _value(node: ast.expr) -> Any:
 
 
 def readings(value: Any) -> list[Any]:
-    """Return what a value may mean, the likeliest first: read as data, as a list of numbers or words, as text, as a list of one."""
+    """Return what a value may mean, the likeliest first: data or a list of numbers, text, a list of words, a list of one."""
     if not isinstance(value, str):
         plain = list(value) if isinstance(value, (tuple, set, frozenset)) else value
         return [plain] if plain is None or isinstance(plain, dict) else [plain, [plain]]

@@ -75,6 +75,7 @@ def pair() -> tuple[FasterRCNN, TorchvisionFasterRCNN]:
         image_mean=[0, 0, 0],
         image_std=[1, 1, 1],
         box_score_thresh=0.2,
+        _skip_resize=True,  # in training it draws a size at random, and with it other samples
     )
     ours = FasterRCNN(TorchvisionBody(), 4, box_score_thresh=0.2)
     weights = zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True)

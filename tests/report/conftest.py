@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
+
 from chipwright.chips.chipset import IGNORE, BandStatistics, ClassInfo
 from chipwright.report.record import DataSummary, RunRecord
 from chipwright.spec import ModelSpec, Normalization
 from chipwright.tasks.base import Evaluation, Panel
 
 COLORS = [(0, 107, 61), (214, 39, 40), (31, 119, 180), (255, 187, 51), (148, 103, 189)]
-CREATED = datetime(2025, 3, 4, 15, 30, tzinfo=timezone.utc)
+CREATED = datetime(2025, 3, 4, 15, 30, tzinfo=UTC)
 
 
 def make_classes(names: list[str]) -> tuple[ClassInfo, ...]:
-    return tuple(
-        ClassInfo(value=index + 1, name=name, color=COLORS[index % len(COLORS)]) for index, name in enumerate(names)
-    )
+    return tuple(ClassInfo(value=index + 1, name=name, color=COLORS[index % len(COLORS)]) for index, name in enumerate(names))
 
 
 def make_spec(model_type: str, names: list[str], metadata_format: str = "Classified_Tiles") -> ModelSpec:
@@ -182,7 +181,14 @@ def tile_record(**changes: Any) -> RunRecord:
         confusion=(names, [[92, 8], [12, 98]]),
     )
     samples = [
-        [Panel("Chip", make_image(seed), text=f"Truth Damaged, said {'Damaged' if seed % 2 else 'Intact'} 0.87", good=bool(seed % 2))]
+        [
+            Panel(
+                "Chip",
+                make_image(seed),
+                text=f"Truth Damaged, said {'Damaged' if seed % 2 else 'Intact'} 0.87",
+                good=bool(seed % 2),
+            )
+        ]
         for seed in range(8)
     ]
     record: dict[str, Any] = {

@@ -20,7 +20,8 @@ app = typer.Typer(
     name="chipwright",
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # boxes cut option names short, and cost a quarter of a second
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)

@@ -16,7 +16,9 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", metavar="NUMBER", min=0, help="Seed of the scene and of training.")] = 42,
     as_json: AsJson = False,
 ) -> None:
-    """Draw a small synthetic scene, train on it and show the way: a few minutes on two cores.
+    """Do the whole job on a small made-up scene.
+
+    Draws the scene and its chips, trains and measures a model, and says what lies where: a few minutes on two cores.
 
     Example: chipwright demo --out demo
     """

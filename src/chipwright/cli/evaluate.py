@@ -11,7 +11,7 @@ from chipwright.cli.output import AsJson, columns, emit
 from chipwright.cli.train import spell
 
 if TYPE_CHECKING:
-    from chipwright.api import EvaluateResult
+    from chipwright.evaluation import EvaluateResult
 
 
 def evaluate(
@@ -24,19 +24,21 @@ def evaluate(
         str | None,
         typer.Option("--processor-type", metavar="CPU|GPU", help="Where to compute.", show_default="a GPU if there is one"),
     ] = None,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", metavar="NUMBER", help="Which GPU.")] = 0,
+    gpu_id: Annotated[str, typer.Option("--gpu-id", metavar="NUMBER", help="Which GPU.")] = "0",
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", metavar="COUNT", help="Samples per step.", show_default="picked")
+        str | None, typer.Option("--batch-size", metavar="COUNT", help="Samples per step.", show_default="picked")
     ] = None,
     precision: Annotated[
         str, typer.Option("--precision", metavar="auto|float32|bfloat16|float16", help="Arithmetic.")
     ] = "auto",
     workers: Annotated[
-        int | None, typer.Option("--workers", metavar="COUNT", help="Loader processes.", show_default="picked")
+        str | None, typer.Option("--workers", metavar="COUNT", help="Loader processes.", show_default="picked")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a trained model on labelled chips.
+
+    Writes metrics, per-class figures and pictures like those of training.
 
     Example: chipwright evaluate models/trees other_chips --out checks/trees
     """
@@ -46,7 +48,7 @@ def evaluate(
     options = make_options(
         {
             "in_folder": in_folder,
-            "out_folder": out or Path("."),
+            "out_folder": out or Path(),
             "processor_type": processor_type,
             "gpu_id": gpu_id,
             "batch_size": batch_size,
@@ -78,8 +80,7 @@ def _text(result: EvaluateResult) -> str:
     lines = [f"{result.name}:", columns(figures, indent=2)]
     if result.per_class:
         lines += ["", _class_table(result.per_class)]
-    if result.folder is not None:
-        lines += ["", f"Report: {result.folder / 'model_metrics.html'}"]
+    lines += ["", f"Report: {result.folder / 'model_metrics.html'}"]
     return "\n".join(lines)
 
 

@@ -9,6 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from chipwright.cli.output import AsJson, columns, emit, plain_data
+from chipwright.errors import listed
+
+_SIZES = ("tile_size", "sizes", "chip_size")
+"""Facts that are (width, height) pairs in pixels, one or several."""
 
 
 def inspect(
@@ -17,7 +21,9 @@ def inspect(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Say what a folder holds: format, chips, bands, classes and their balance, faults, and the model types that fit.
+    """Say what a folder of chips holds.
+
+    Format, chips, bands, classes and their balance, what is wrong with it, and the model types that fit.
 
     Example: chipwright inspect chips
     """
@@ -37,17 +43,27 @@ def as_text(facts: Mapping[str, Any]) -> str:
             continue
         if name == "warnings":
             blocks.append("\n".join([f"{title}:", *(columns([["-", str(line)]], indent=2) for line in value)]))
+        elif name == "dropped":
+            rows = [[f"{len(chips)}", f"{reason}: {listed(chips)}"] for reason, chips in value.items()]
+            blocks.append(f"{title}:\n" + columns(rows, indent=2))
         elif name == "statistics":
             blocks.append(f"{title}:\n" + _statistics(value, facts.get("bands") or []))
         elif isinstance(value, list) and isinstance(value[0], Mapping):
-            header = list(value[0])
-            rows = [[_plain(row.get(key)) for key in header] for row in value]
-            blocks.append(f"{title}:\n" + columns(rows, [_title(key) for key in header], indent=2))
+            blocks.append(f"{title}:\n" + _records(value))
         elif isinstance(value, Mapping):
             blocks.append(f"{title}:\n" + columns([[_title(key), _plain(item)] for key, item in value.items()], indent=2))
+        elif name in _SIZES:
+            sizes = value if isinstance(value[0], list) else [value]
+            short.append([f"{title}:", listed(f"{width} x {height}" for width, height in sizes)])
         else:
             short.append([f"{title}:", _plain(value)])
     return "\n\n".join([*([columns(short)] if short else []), *blocks])
+
+
+def _records(records: Sequence[Mapping[str, Any]]) -> str:
+    header = list(records[0])
+    rows = [[_plain(record.get(key)) for key in header] for record in records]
+    return columns(rows, [_title(key) for key in header], indent=2)
 
 
 def _statistics(statistics: Mapping[str, Any], bands: Sequence[str]) -> str:
@@ -55,9 +71,14 @@ def _statistics(statistics: Mapping[str, Any], bands: Sequence[str]) -> str:
     lists = {name: values for name, values in statistics.items() if isinstance(values, list)}
     count = max((len(values) for values in lists.values()), default=0)
     names = [str(band) for band in bands] if len(bands) == count else [f"Band {number}" for number in range(1, count + 1)]
-    rows = [[names[band], *(_plain(values[band]) if band < len(values) else "" for values in lists.values())] for band in range(count)]
+    rows = [
+        [names[band], *(_plain(values[band]) if band < len(values) else "" for values in lists.values())]
+        for band in range(count)
+    ]
     others = [[f"{_title(name)}:", _plain(value)] for name, value in statistics.items() if name not in lists]
-    return "\n".join(part for part in (columns(rows, ["Band", *map(_title, lists)], indent=2), columns(others, indent=2)) if part)
+    return "\n".join(
+        part for part in (columns(rows, ["Band", *map(_title, lists)], indent=2), columns(others, indent=2)) if part
+    )
 
 
 def _title(name: object) -> str:

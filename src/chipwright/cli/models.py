@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from chipwright.models.base import ModelType
 
 _NOT_YET = "not in this version yet"
+_HEADER = ("KEYWORD", "MODEL TYPE", "TRAINING DATA")
 
 
 def models(
@@ -20,7 +21,9 @@ def models(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the model types; with a keyword its arguments, backbones and formats.
+    """List the model types, or say what one accepts.
+
+    With a keyword: its arguments with defaults and ranges, backbones, training-data formats and metrics.
 
     Example: chipwright models UNET
     """
@@ -67,7 +70,9 @@ def describe(model_type: ModelType) -> dict[str, Any]:
         {
             "name": name,
             "default": field.get_default(call_default_factory=True),
-            "accepts": expectation(field.annotation, field.metadata),
+            "accepts": f"one of {', '.join(model_type.monitors)}"
+            if name == "monitor"
+            else expectation(field.annotation, field.metadata),
             "help": field.description or "",
         }
         for name, field in model_type.arguments.model_fields.items()
@@ -86,18 +91,17 @@ def describe(model_type: ModelType) -> dict[str, Any]:
 
 
 def _list(rows: list[dict[str, Any]]) -> str:
-    cells = [
-        [row["keyword"], row["title"], ", ".join(row["formats"]) if row["available"] else f"({row['state']})"]
-        for row in rows
+    ready = [row for row in rows if row["available"]]
+    later = [row for row in rows if not row["available"]]
+    lines = [
+        columns([[row["keyword"], row["title"], ", ".join(row["formats"])] for row in ready], _HEADER),
+        "",
+        'What one of them accepts: chipwright models KEYWORD, for instance "chipwright models UNET".',
     ]
-    ready = sum(row["available"] for row in rows)
-    return "\n".join(
-        [
-            columns(cells, ["KEYWORD", "MODEL TYPE", "TRAINING DATA"]),
-            "",
-            f"{ready} of {len(rows)} can be trained with this version. chipwright models KEYWORD says what one accepts.",
-        ]
-    )
+    if later:
+        cells = [[row["keyword"], row["title"] if row["state"] == _NOT_YET else row["state"]] for row in later]
+        lines += ["", f"{_NOT_YET[0].upper()}{_NOT_YET[1:]}:", columns(cells, indent=2)]
+    return "\n".join(lines)
 
 
 def _page(described: dict[str, Any]) -> str:
@@ -106,7 +110,6 @@ def _page(described: dict[str, Any]) -> str:
     if backbones is not None:
         also = [*backbones["keywords"], *(["timm:NAME"] if backbones["timm"] else [])]
         facts += [["Backbones:", f"{', '.join(also)} (default: {backbones['default']})"]]
-    facts += [["Monitors:", ", ".join(described["monitors"])]]
     arguments = [
         [row["name"], _value(row["default"]), f"{row['help']} Takes {row['accepts']}."] for row in described["arguments"]
     ]

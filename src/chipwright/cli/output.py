@@ -34,7 +34,7 @@ AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, everything else on standard error.")
 ]
 
-_CLICK_ERROR = typer.BadParameter.__mro__[2]
+_CLICK_ERROR: Any = typer.BadParameter.__mro__[2]
 """The base of typer's usage errors; newer releases carry it themselves, older ones take it from click."""
 
 _results: TextIO | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated
 
 import typer
 
@@ -24,7 +24,7 @@ def package(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Repack a trained model as .dlpk, or export it to ONNX.
+    """Write a trained model as .dlpk or ONNX.
 
     Example: chipwright package models/trees --format onnx
     """
@@ -34,7 +34,5 @@ def package(
 
     from chipwright import api
 
-    written = api.repackage(
-        model.expanduser(), cast(Literal["dlpk", "onnx"], wanted), out.expanduser() if out is not None else None
-    )
+    written = api.repackage(model.expanduser(), wanted, out.expanduser() if out is not None else None)
     emit({"out_file": written, "format": wanted}, f"Written: {written}", as_json)

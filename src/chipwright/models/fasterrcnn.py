@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -24,9 +24,6 @@ PYRAMID_STRIDES = (4, 8, 16, 32, 64)
 class RegionArguments(BackboneArguments):
     """Arguments of the region networks, under torchvision's names and with its defaults."""
 
-    monitor: Literal["valid_loss", "average_precision"] = Field(
-        "valid_loss", description="Metric that picks the best epoch and stops training early."
-    )
     rpn_pre_nms_top_n_train: int = Field(
         2000, ge=1, description="Proposals a pyramid level keeps before non-maximum suppression, in training."
     )
@@ -80,7 +77,10 @@ class FasterRcnn(ModelType):
 
     keyword = "FASTERRCNN"
     title = "Faster R-CNN (object detection)"
-    paper = "https://arxiv.org/abs/1506.01497"
+    paper = (
+        "Ren et al.: Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks. NeurIPS 2015, "
+        "arXiv:1506.01497"
+    )
     formats = ("PASCAL_VOC_rectangles", "KITTI_rectangles")
     arguments: ClassVar[type[Arguments]] = RegionArguments
     monitors = ("valid_loss", "average_precision")

@@ -1,6 +1,6 @@
 """Model arguments as users give them (text, pairs, a dictionary) turned into a model type's validated `Arguments`.
 
-`read_arguments` needs no model type: it only takes a user's writing apart. `parse_arguments` then reads each value as what the
+`raw_arguments` needs no model type: it only takes a user's writing apart. `parse_arguments` then reads each value as what the
 model type says it is.
 """
 
@@ -28,10 +28,12 @@ PAGE_ALIASES: tuple[frozenset[str], ...] = (
 )
 """Spellings that the reference's page and its users mix; whichever of a group the model type has is meant."""
 
-_NAMED = re.compile(r"""\s*(?:'(?P<single>[^']+)'|"(?P<double>[^"]+)"|(?P<bare>[^\s='"]+))(?P<gap>\s*=\s*|\s+|$)(?P<value>.*)""", re.S)
+_NAMED = re.compile(
+    r"""\s*(?:'(?P<single>[^']+)'|"(?P<double>[^"]+)"|(?P<bare>[^\s='"]+))(?P<gap>\s*=\s*|\s+|$)(?P<value>.*)""", re.S
+)
 
 
-def read_arguments(raw: Any) -> dict[str, Any]:
+def raw_arguments(raw: Any) -> dict[str, Any]:
     """Return argument name -> value, text values still as text, from any way of writing them.
 
     Args:
@@ -70,9 +72,7 @@ def _pairs(raw: Any) -> Iterator[tuple[str, Any]]:
             else:
                 raise OptionError(f'Argument {shown(item)} cannot be read; write "name value" or a pair (name, value).')
     else:
-        raise OptionError(
-            f'Arguments are {shown(raw)}; expected "name value;name value", a list of pairs, or a dictionary.'
-        )
+        raise OptionError(f'Arguments are {shown(raw)}; expected "name value;name value", a list of pairs, or a dictionary.')
 
 
 def _named(text: str, value_needed: bool) -> tuple[str, str]:
@@ -94,7 +94,7 @@ def parse_arguments(
     """Return the validated arguments of one model type; empty values and arguments not named keep their defaults.
 
     Args:
-        raw: see `read_arguments`.
+        raw: see `raw_arguments`.
         model: the type's pydantic model.
         keyword: the type, for sentences ("UNET").
         monitors: the metrics that `monitor` may name.
@@ -102,7 +102,7 @@ def parse_arguments(
     Raises:
         OptionError: for an unknown argument, one given under two names, or a value that does not fit.
     """
-    given = _known(read_arguments(raw), model, keyword)
+    given = _known(raw_arguments(raw), model, keyword)
     arguments = _validated(given, model, keyword)
     monitor = arguments.monitor
     by_lower = {name.lower(): name for name in monitors}

@@ -110,7 +110,8 @@ def _check_ignored(classes: PixelClasses) -> None:
             f"{listed(classes.names[classes.first :])}. Leave ignore_classes out."
         )
     if not classes.measured or len(classes.kept) < 2:
+        left = listed(classes.names[index] for index in classes.kept) or "no class"
         raise OptionError(
-            f"ignore_classes {ignored} leaves {listed(classes.names[index] for index in classes.kept) or 'no class'} alone to be "
-            "learned, but telling classes apart takes two. Ignore fewer classes."
+            f"ignore_classes {ignored} leaves {left} alone to be learned, but telling classes apart takes two. "
+            "Ignore fewer classes."
         )

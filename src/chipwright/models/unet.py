@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from chipwright.models.base import BackboneArguments, BackboneRule
 from chipwright.models.pixel_arguments import PixelArguments, PixelClassifier
@@ -24,10 +24,10 @@ class UnetModel(PixelClassifier):
 
     keyword = "UNET"
     title = "U-Net (pixel classification)"
-    paper = "Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation. MICCAI 2015, arXiv:1505.04597"
+    paper = "Ronneberger et al.: U-Net: Convolutional Networks for Biomedical Image Segmentation. MICCAI 2015, arXiv:1505.04597"
     arguments = UnetArguments
     backbones = BackboneRule("RESNET34", ("resnet", "densenet", "vgg", "mobilenet"))
-    emd = {
+    emd: ClassVar[dict[str, Any]] = {
         "ModelConfiguration": "_unet",
         "ModelType": "ImageClassification",
         "ModelName": "UnetClassifier",

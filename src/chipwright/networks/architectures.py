@@ -78,6 +78,9 @@ KEYWORDS: dict[str, Architecture] = {
 }
 """The convolutional backbones that have a keyword of the reference."""
 
+# VGG's dense layers, nine tenths of its weights, are dropped with the classifier: better not to draw them at all.
+_WITHOUT_DENSE = {"mlp_ratio": 1 / 4096, "num_classes": 0}
+
 _LATER = ("REID_V1", "REID_V2")
 
 
@@ -173,9 +176,13 @@ def _without_values(build: Callable[[], nn.Module]) -> nn.Module:
 def _create(architecture: Architecture, bands: int, indices: tuple[int, ...] | None) -> nn.Module:
     import timm
 
-    chosen = {} if indices is None else {"out_indices": indices}
+    options: dict[str, Any] = {"features_only": True, "in_chans": bands}
+    if indices is not None:
+        options["out_indices"] = indices
+    if architecture.network.startswith("vgg"):
+        options |= _WITHOUT_DENSE
     try:
-        return timm.create_model(architecture.network, pretrained=False, features_only=True, in_chans=bands, **chosen)
+        return timm.create_model(architecture.network, pretrained=False, **options)
     except (RuntimeError, NotImplementedError, AttributeError, AssertionError, TypeError, KeyError) as fault:
         raise OptionError(
             f"{architecture.name} has no feature pyramid: timm takes no feature maps from it ({_first_line(fault)}). "

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from chipwright.errors import OptionError
 from chipwright.networks.architectures import Architecture, build_features, build_without_values, find_architecture
-from chipwright.networks.dilation import Trace, dilate, dry_run, trace
+from chipwright.networks.dilation import DRY_RUN_FAULTS, Trace, dilate, dry_run, trace
 from chipwright.networks.pretrained import hold_statistics, mark_loaded
 from chipwright.networks.state_dicts import expected_tensors, match_tensors
 from chipwright.networks.weights import BackboneWeights
@@ -47,13 +47,13 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the maps of `images` (batch, bands, height, width), normalised float32 of any height and width.
 
-        Networks that do not take a size see the image with zeros at its right and lower edge; their maps are cut to the image.
+        Networks that do not take a size see the image with its last column and row repeated; their maps are cut to the image.
         """
         height, width = images.shape[-2:]
         below, right = self._missing(height), self._missing(width)
         if not (self._multiple > 1 or below or right):
             return list(self.body(images))
-        maps = self.body(F.pad(images, (0, right, 0, below)))
+        maps = self.body(F.pad(images, (0, right, 0, below), mode="replicate"))
         sides = zip(maps, self.strides, strict=True)
         return [feature[..., : -(-height // stride), : -(-width // stride)] for feature, stride in sides]
 
@@ -134,8 +134,8 @@ def _layout(architecture: Architecture, output_stride: int) -> Layout:
         try:
             dilate(body, before, output_stride)
             after = trace(body)
-        except (ValueError, RuntimeError) as fault:
-            raise _no_such_stride(architecture, output_stride, str(fault).partition("\n")[0]) from fault
+        except DRY_RUN_FAULTS as fault:
+            raise _no_such_stride(architecture, output_stride, _reason(fault)) from fault
         if max(after.strides) > output_stride or after.channels != before.channels:
             reason = f"it downsamples to stride {max(after.strides)} outside of its layers"
             raise _no_such_stride(architecture, output_stride, reason)
@@ -155,10 +155,9 @@ def _pyramid(architecture: Architecture, body: nn.Module) -> Trace:
         raise OptionError(f"{architecture.name} has no feature pyramid: its maps all have stride {stride}. {remedy}")
     try:
         found = trace(body)
-    except (RuntimeError, ValueError, AssertionError, TypeError) as fault:
-        reason = str(fault).partition("\n")[0]
+    except DRY_RUN_FAULTS as fault:
         raise OptionError(
-            f"{architecture.name} is no convolutional network for images of any size ({reason}). {remedy}"
+            f"{architecture.name} is no convolutional network for images of any size: {_reason(fault)}. {remedy}"
         ) from fault
     if list(found.strides) != sorted(found.strides):
         raise OptionError(f"{architecture.name} has no feature pyramid: strides {list(found.strides)}. {remedy}")
@@ -172,11 +171,18 @@ def _no_such_stride(architecture: Architecture, output_stride: int, reason: str)
     )
 
 
+def _reason(fault: Exception) -> str:
+    """Return why a dry run failed; what torch says of two tensors that do not meet would help nobody."""
+    if isinstance(fault, RuntimeError):
+        return "its layers do not meet at equal sizes"
+    return str(fault).partition("\n")[0].rstrip(".") or type(fault).__name__
+
+
 def _runs(body: nn.Module, traced: Trace, size: tuple[int, int]) -> bool:
     """Whether the network takes images of (height, width) `size` and returns a map of at least one pixel at every stride."""
     try:
         maps = dry_run(body, 3, size).maps
-    except (RuntimeError, NotImplementedError):
+    except DRY_RUN_FAULTS:
         return False
     return len(maps) == len(traced.strides) and all(min(shape[-2:]) > 0 for shape in maps)
 

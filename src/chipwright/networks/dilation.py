@@ -19,6 +19,9 @@ from torch.func import functional_call
 
 Sizes = list[tuple[int, int]]
 
+DRY_RUN_FAULTS = (RuntimeError, ValueError, AssertionError, TypeError)
+"""What a network raises that does not take an image's size, or whose layers no longer fit each other."""
+
 _DRY_SIZES = (1024, 2048)
 _REAL_SIZES = (128, 256)
 _BLUR = ("BlurPool2d", "BlurPool")
@@ -94,8 +97,9 @@ def dry_run(network: nn.Module, bands: int, size: tuple[int, int], *, record: bo
                     handles.append(layer.register_forward_pre_hook(recorder(name)))
         images = torch.zeros(1, bands, *size, device=device)
         with _evaluating(network), torch.no_grad():
-            state = {name: tensor.to(device) for name, tensor in tensors.items()}
-            maps = functional_call(network, state, (images,))
+            # A network that lies there already is called as it is: swapping its tensors takes longer than the run.
+            moved = {name: tensor.to(device) for name, tensor in tensors.items() if tensor.device != device}
+            maps = functional_call(network, moved, (images,)) if moved else network(images)
     finally:
         for handle in handles:
             handle.remove()
@@ -142,10 +146,7 @@ def dilate(network: nn.Module, traced: Trace, output_stride: int) -> None:
         if isinstance(layer, nn.Conv2d):
             _dilate_convolution(layer, factor, most)
         elif _stride(layer) > most:
-            _replace(network, name, _without_stride(layer, factor))
-        elif isinstance(layer, nn.MaxPool2d) and factor > 1 and not _pads_itself(layer):
-            layer.dilation = _scaled(layer.dilation, factor)
-            layer.padding = _scaled(layer.padding, factor)
+            _replace(network, name, _without_stride(layer))
 
 
 def _dilate_convolution(layer: nn.Conv2d, factor: int, most: int) -> None:
@@ -164,18 +165,15 @@ def _dilate_convolution(layer: nn.Conv2d, factor: int, most: int) -> None:
         layer._reversed_padding_repeated_twice = [width for width in reversed(layer.padding) for _ in range(2)]
 
 
-def _without_stride(layer: nn.Module, factor: int) -> nn.Module:
-    """Return what stands in for a pooling layer that no longer downsamples: nothing for 2x2, else the same pool at stride 1."""
+def _without_stride(layer: nn.Module) -> nn.Module:
+    """Return what stands in for a pool that keeps the size: nothing for 2x2 and blurs, else the same pool at stride 1."""
     if type(layer).__name__ in _BLUR or max(_pair(layer.kernel_size)) <= 2:
         return nn.Identity()
     layer.stride = 1  # type: ignore[assignment]
     layer.ceil_mode = False  # type: ignore[assignment]
     if not _pads_itself(layer):
-        spread = factor if isinstance(layer, nn.MaxPool2d) else 1
-        height, width = (spread * (kernel - 1) // 2 for kernel in _pair(layer.kernel_size))
-        layer.padding = (height, width)  # type: ignore[assignment]
-        if isinstance(layer, nn.MaxPool2d):
-            layer.dilation = spread
+        height, width = _pair(layer.kernel_size)
+        layer.padding = ((height - 1) // 2, (width - 1) // 2)  # type: ignore[assignment]
     return layer
 
 

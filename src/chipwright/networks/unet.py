@@ -126,7 +126,7 @@ class _Block(nn.Module):
 
     def _merges(self, coarse: Tensor, skip: Tensor | None) -> bool:
         """Whether enlarging and convolving in one step is possible and faster here."""
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # exported networks keep to the plain operators
+        if torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():  # elsewhere the plain operators serve best
             return False
         doubles = skip is None or all(2 * small == large for small, large in zip(coarse.shape[2:], skip.shape[2:], strict=True))
         few = coarse.shape[1] <= _MOST_CHANNELS_MERGED

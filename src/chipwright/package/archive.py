@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,10 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time a zip can hold: the same files give the same archive, whenever they were written."""
 
 
-def pack(folder: Path, name: str) -> Path:
-    """Write `NAME.dlpk` from `NAME.emd`, its weights, the report and `ModelCharacteristics/`; return its path.
+def pack(folder: Path, name: str, target: Path | None = None) -> Path:
+    """Write a `.dlpk` from `NAME.emd`, its weights, the report and `ModelCharacteristics/`; return its path.
+
+    It becomes `NAME.dlpk` in the folder unless `target` says otherwise.
 
     A deflated zip without a wrapper folder, written whole. Checkpoints, events and logs stay behind. The same files give the
     same bytes.
@@ -31,7 +32,7 @@ def pack(folder: Path, name: str) -> Path:
     package = open_package(folder / f"{name}.emd")
     weights = package.weights_name
     expected = package.weights["sha256"]
-    target = folder / f"{name}.dlpk"
+    target = target or folder / f"{name}.dlpk"
     with whole_file(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in _members(folder, name, weights):
             digest = _add(archive, file, file.relative_to(folder).as_posix())

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chipwright.package.emd import KEY, finite, model_file, own_part, read_emd, read_spec
+from chipwright.normalization import IMAGENET_MEAN, IMAGENET_STD
+from chipwright.package.emd import KEY
+from chipwright.package.emd_reading import model_file, own_part, read_emd, read_spec
 from chipwright.package.members import unsafe_part
+from chipwright.package.plain import finite
 from chipwright.package.reference import is_reference, is_training_data, reference_type, refuse_foreign, weights_sentence
 from chipwright.package.store import locate
-
 
 _METRICS = frozenset(
     {"accuracy", "average_precision_score", "mIoU", "precision", "recall", "f1", "PSNR", "SSIM", "FID", "panoptic_quality"}
@@ -113,8 +115,8 @@ def _normalization(emd: Mapping[str, Any]) -> dict[str, Any]:
     if not emd.get("IsMultispectral") and not stats:
         return {
             "kind": "imagenet",
-            "mean": [123.675, 116.28, 103.53],
-            "std": [58.395, 57.12, 57.375],
+            "mean": [round(255 * value, 3) for value in IMAGENET_MEAN],
+            "std": [round(255 * value, 3) for value in IMAGENET_STD],
             "minimum": None,
             "maximum": None,
         }

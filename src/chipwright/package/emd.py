@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 from typing import Any
 
-from pydantic import ValidationError
-
 from chipwright.chips.chipset import BACKGROUND, ClassInfo
-from chipwright.errors import PackageError
-from chipwright.package.members import EMD_BYTES, Members, unsafe_part
+from chipwright.normalization import IMAGENET_MEAN, IMAGENET_STD, is_plain_rgb
+from chipwright.package.plain import encode, finite
 from chipwright.spec import ModelSpec, Normalization
 
 KEY = "Chipwright"
@@ -25,12 +21,6 @@ KEY = "Chipwright"
 
 VERSION = 1
 """Version of what stands under `KEY`. Raised when an older chipwright could no longer load what a newer one writes."""
-
-EMD_DEPTH = 64
-"""Deepest nesting of an `.emd` that is read; real ones have a few levels."""
-
-_PARTS = ("spec", "weights", "metrics", "facts")
-"""What stands under `KEY` beside the version."""
 
 UNPAINTED_FORMATS = frozenset(
     {
@@ -45,20 +35,10 @@ UNPAINTED_FORMATS = frozenset(
 )
 """Formats without label rasters. Only in the others does class value 0 mean background."""
 
-_IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-"""ImageNet's mean and standard deviation of 8-bit red, green and blue."""
-
-_RGB = ("red", "green", "blue")
-
-_NAMELESS = re.compile(r"(band|b)?[ _-]?\d+")
-
 _HIGHEST = {"uint8": 255.0, "uint16": 65535.0}
 
 _REFERENCE_METRICS = {"miou": "mIoU"}
 """Metrics that the reference writes under another spelling."""
-
-_FLOAT = "$float"
-"""Marks a number that JSON does not have: {"$float": "nan"}."""
 
 
 def compose_emd(
@@ -112,143 +92,6 @@ def emd_text(emd: Mapping[str, Any]) -> str:
     return json.dumps(emd, indent=4, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def read_emd(members: Members, name: str) -> dict[str, Any]:
-    """Return an `.emd` as a dictionary.
-
-    Raises:
-        PackageError: if it is missing, larger than any `.emd` is, or not a JSON object.
-    """
-    where = f"{name} in {members.where}"
-    size = members.size(name)
-    if size is None:
-        raise PackageError(f"There is no {where}.")
-    if size > EMD_BYTES:
-        raise PackageError(f"{where} is {size / 2**20:.0f} MiB large; an .emd of more than {EMD_BYTES >> 20} MiB is not read.")
-    try:
-        emd = json.loads(members.read(name).decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise PackageError(f"{where} is not UTF-8 text, as an .emd must be ({error.reason} at byte {error.start}).") from error
-    except RecursionError as error:
-        raise PackageError(_too_deep(where)) from error
-    except ValueError as error:
-        raise PackageError(f"{where} is not JSON, as an .emd must be ({error}). Copy or export the package again.") from error
-    if not isinstance(emd, dict):
-        raise PackageError(f"{where} holds a JSON {type(emd).__name__}; an .emd is a JSON object.")
-    if _deeper_than(emd, EMD_DEPTH):
-        raise PackageError(_too_deep(where))
-    return emd
-
-
-def own_part(emd: Mapping[str, Any], where: str) -> dict[str, Any] | None:
-    """Return what stands under "Chipwright", decoded: "spec", "weights", "metrics" and "facts".
-
-    None where another program wrote the `.emd`.
-
-    Raises:
-        PackageError: if a newer chipwright wrote it, or it is damaged.
-    """
-    if KEY not in emd:
-        return None
-    own = decode(emd[KEY])
-    version = own.get("version") if isinstance(own, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise PackageError(f'{where} holds a key "{KEY}" without a version number; the package is damaged. Export it again.')
-    if version > VERSION:
-        raise PackageError(
-            f"{where} was written by a newer chipwright (package version {version}, this one reads up to {VERSION}). "
-            "Update: pip install -U chipwright"
-        )
-    missing = [part for part in _PARTS if not isinstance(own.get(part), dict)]
-    if missing or not isinstance(own["weights"].get("sha256"), str):
-        named = f"{KEY}.{missing[0] if missing else 'weights.sha256'}"
-        raise PackageError(f'{where} lacks the key "{named}"; the package is damaged. Export it again.')
-    return own
-
-
-def read_spec(own: Mapping[str, Any], where: str) -> ModelSpec:
-    """Return the model as it stands in `own_part`.
-
-    Raises:
-        PackageError: if it does not hold what a model needs.
-    """
-    try:
-        return ModelSpec.model_validate(own["spec"])
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in (KEY, "spec", *first["loc"]))
-        raise PackageError(f"{where} is damaged at {key}: {first['msg']}. Export the package again.") from error
-
-
-def model_file(emd: Mapping[str, Any], where: str) -> str:
-    """Return the name of the weights file, relative to the `.emd`.
-
-    Raises:
-        PackageError: if it is missing, or would lead out of the package.
-    """
-    name = emd.get("ModelFile")
-    if not isinstance(name, str):
-        raise PackageError(f'{where} lacks the key "ModelFile", the name of the weights; it is damaged. Export it again.')
-    fault = unsafe_part(name)
-    if fault:
-        raise PackageError(f"{where} names the weights file {name!r}, which {fault}; weights must lie beside the .emd.")
-    return name
-
-
-def _deeper_than(value: Any, most: int) -> bool:
-    level = [value]
-    for _ in range(most):
-        level = [
-            item
-            for container in level
-            for item in (container.values() if isinstance(container, dict) else container)
-            if isinstance(item, dict | list)
-        ]
-        if not level:
-            return False
-    return True
-
-
-def _too_deep(where: str) -> str:
-    return f"{where} is nested deeper than any .emd is, so it was not read. Copy or export the package again."
-
-
-def encode(value: Any) -> Any:
-    """Return plain data with tuples and arrays as lists, and NaN and infinities as marked texts, so that it is JSON."""
-    if hasattr(value, "tolist"):  # numpy's arrays and numbers
-        value = value.tolist()
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): encode(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [encode(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return {_FLOAT: str(float(value))}
-    return value
-
-
-def finite(value: Any) -> Any:
-    """Return plain data with null for NaN and infinities, for keys that other programs read."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def decode(value: Any) -> Any:
-    """Return what `encode` was given, tuples as lists."""
-    if isinstance(value, dict):
-        if value.keys() == {_FLOAT} and value[_FLOAT] in ("nan", "inf", "-inf"):
-            return float(value[_FLOAT])
-        return {key: decode(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [decode(item) for item in value]
-    return value
-
-
 def _foreground(spec: ModelSpec) -> list[ClassInfo]:
     painted = spec.metadata_format not in UNPAINTED_FORMATS
     return [item for item in spec.classes if not (painted and item.value == BACKGROUND)]
@@ -265,31 +108,24 @@ def _model_parameters(spec: ModelSpec) -> dict[str, Any]:
 
 def _radiometry(spec: ModelSpec) -> dict[str, Any]:
     """Return the keys about bands and scaling: two flags, and for all but 8-bit RGB the bands and their statistics."""
-    rgb = is_rgb(spec.bands)
-    plain = rgb and spec.dtype == "uint8"
+    plain = is_plain_rgb(spec.bands, spec.dtype)
     keys: dict[str, Any] = {
         "IsMultispectral": not plain,
         "IsImageNetNormalization": _is_imagenet(spec.normalization),
     }
     if not plain:
-        keys |= {"Bands": list(spec.bands), "ImageryType": "RGB" if rgb else "multispectral", "DoNormalize": True}
+        keys |= {"Bands": list(spec.bands), "ImageryType": "multispectral", "DoNormalize": True}
         stats = normalization_stats(spec.normalization, spec.dtype)
         if stats:
             keys["NormalizationStats"] = stats
     return keys
 
 
-def is_rgb(bands: Sequence[str]) -> bool:
-    """Return whether bands are red, green and blue by name, or three without telling names (taken for RGB, as is the habit)."""
-    names = tuple(band.strip().lower() for band in bands)
-    return names == _RGB or (len(names) == 3 and all(_NAMELESS.fullmatch(name) for name in names))
-
-
 def _is_imagenet(scaling: Normalization) -> bool:
     if len(scaling.mean) != 3 or scaling.minimum is not None or scaling.maximum is not None:
         return False
-    pairs = zip((*scaling.mean, *scaling.std), (*_IMAGENET[0], *_IMAGENET[1]), strict=False)
-    return len(scaling.std) == 3 and all(math.isclose(ours, theirs, rel_tol=1e-4) for ours, theirs in pairs)
+    ours, theirs = (*scaling.mean, *scaling.std), (*IMAGENET_MEAN, *IMAGENET_STD)
+    return all(math.isclose(value, 255 * usual, rel_tol=1e-4) for value, usual in zip(ours, theirs, strict=True))
 
 
 def normalization_stats(scaling: Normalization, dtype: str) -> dict[str, list[float]] | None:

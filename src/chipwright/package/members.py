@@ -14,9 +14,6 @@ from typing import Protocol
 
 from chipwright.errors import PackageError, listed
 
-EMD_BYTES = 64 * 2**20
-"""Largest `.emd` that is read; real ones hold some kilobytes."""
-
 ARCHIVE_BYTES = 8 * 2**30
 """Most bytes that the entries of an archive may unpack to, all together."""
 

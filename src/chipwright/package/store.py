@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from chipwright.errors import PackageError
 from chipwright.files import whole_file
-from chipwright.package.emd import compose_emd, emd_text, model_file, own_part, read_emd, read_spec
+from chipwright.package.emd import compose_emd, emd_text
+from chipwright.package.emd_reading import model_file, own_part, read_emd, read_spec
 from chipwright.package.members import ArchiveMembers, FolderMembers, Members, single_emd
 from chipwright.package.reference import refuse_foreign
 from chipwright.spec import ModelSpec

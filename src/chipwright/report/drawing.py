@@ -114,7 +114,7 @@ def whole_epochs(axes: Axes, first: float, last: float) -> None:
     """Make the x axis count epochs: whole numbers, with some room at both ends."""
     from matplotlib.ticker import MaxNLocator
 
-    room = max(0.5 if last == first else 0.03 * (last - first), 0.1)
+    room = 0.5 if last == first else min(0.03 * (last - first), 0.5)
     axes.set_xlim(first - room, last + room)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True, min_n_ticks=1))
 

@@ -76,19 +76,21 @@ def render_page(record: RunRecord, numbers: dict[str, Any], pictures: dict[str, 
         lstrip_blocks=True,
     )
     view = page_view(numbers, record.spec.classes)
+    view["judged"] = any(panel.good is not None for sample in record.samples for panel in sample)
     view["pictures"] = {name: _embedded(picture) for name, picture in pictures.items()}
     return environment.get_template("page.html").render(view)
 
 
 def _embedded(picture: bytes) -> dict[str, Any]:
-    """Return a picture as a data URI with its size in pixels; a large photographic one as JPEG, to keep the page light."""
+    """Return a picture as a data URI with its size on the page; a large photographic one as JPEG, to keep the page light."""
     from PIL import Image
 
     image = Image.open(BytesIO(picture))
+    scale = 96 / round(image.info["dpi"][0])  # a page has 96 pixels to the inch, so letters keep the size they were drawn in
     kind = "png"
     if len(picture) > _LARGEST_PNG:
         buffer = BytesIO()
         image.convert("RGB").save(buffer, "JPEG", quality=85, subsampling=0, optimize=True)
         kind, picture = "jpeg", buffer.getvalue()
     uri = f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
-    return {"uri": uri, "width": image.width, "height": image.height}
+    return {"uri": uri, "width": round(image.width * scale), "height": round(image.height * scale)}

@@ -113,11 +113,14 @@ def _draw_lines(axes: Axes, history: History, title: str, names: Sequence[str], 
     every = np.concatenate(lines)
     every = every[np.isfinite(every)]
     if metric(names[0]).kind == "share" and every.min() >= 0 and every.max() <= 1:
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-        span = max(every.max() - every.min(), 0.02)
-        axes.set_ylim(max(-0.02, every.min() - 0.1 * span), min(1.02, every.max() + 0.1 * span))
+        # a tenth of the scale at the least: a flat line must look flat
+        middle, span = (every.max() + every.min()) / 2, max(1.2 * (every.max() - every.min()), 0.1)
+        axes.set_ylim(max(-0.02, middle - span / 2), min(1.02, middle + span / 2))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     elif metric(names[0]).kind == "loss" and every.min() > 0 and every.max() / every.min() > 40:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: number(value, trim=True))
+        title += ", logarithmic scale"
     if best_epoch is not None:
         axes.axvline(best_epoch, color=INK, linewidth=1, linestyle=(0, (4, 3)), label=f"epoch {best_epoch}, kept")
         chosen = [index for index, epoch in enumerate(epochs) if epoch == best_epoch]
@@ -191,18 +194,18 @@ def confusion_picture(classes: Sequence[str], counts: Sequence[Sequence[float]])
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.full_like(matrix, math.nan), where=totals > 0)
     size = len(classes)
-    cell = 0.95 if size <= 4 else 0.72 if size <= 8 else 0.58 if size <= 15 else 0.46 if size <= 30 else 0.4
+    cell = 0.95 if size <= 4 else 0.72 if size <= 8 else 0.52 if size <= 15 else 0.33
     if size > _MOST_CELLS_WITH_TEXT:
         cell = max(0.04, 14 / size)
     names = [label_text(name, 22) for name in classes]
     longest = max((len(name) for name in names), default=0)
-    side = cell * size + 0.085 * longest
+    side = cell * size + 0.0075 * (9.5 if size <= 15 else 8) * longest
     figure = new_figure(max(side + 1.5, 4.6), max(side + 0.9, 3.6))
     axes = figure.subplots()
-    image = axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1, aspect="equal")
+    colored = axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1, aspect="equal")
     step = max(1, math.ceil(size / 60))
     ticks = list(range(0, size, step))
-    label_size = 9.5 if size <= 15 else 8.5 if size <= _MOST_CELLS_WITH_TEXT else 7
+    label_size = 9.5 if size <= 15 else 8 if size <= _MOST_CELLS_WITH_TEXT else 7
     axes.set_xticks(ticks, [names[tick] for tick in ticks], rotation=40 if size <= 8 else 90)
     axes.set_yticks(ticks, [names[tick] for tick in ticks])
     for text in axes.get_xticklabels():
@@ -222,17 +225,19 @@ def confusion_picture(classes: Sequence[str], counts: Sequence[Sequence[float]])
         spine.set_visible(False)
     axes.set_xlabel("what the model said", fontsize=10, color=INK, labelpad=8)
     axes.set_ylabel("truth", fontsize=10, color=INK, labelpad=8)
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.02, format=lambda share, _: f"{share:.0%}")
-    bar.set_label("share of the true class", fontsize=9, color=INK)
-    bar.ax.tick_params(labelsize=8.5, colors=FAINT, labelcolor=INK, length=2)
-    bar.outline.set_visible(False)
+    if not 15 < size <= _MOST_CELLS_WITH_TEXT:  # where cells are many, the figures in them say enough
+        bar = figure.colorbar(colored, ax=axes, shrink=0.8, aspect=30, pad=0.02)
+        bar.ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+        bar.set_label("share of the true class", fontsize=9, color=INK)
+        bar.ax.tick_params(labelsize=8.5, colors=FAINT, labelcolor=INK, length=2)
+        bar.outline.set_visible(False)
     return to_png(figure)
 
 
 def _write_cells(axes: Axes, matrix: NDArray[np.float64], shares: NDArray[np.float64]) -> None:
     """Write share and count into every cell that is not empty."""
     size = len(matrix)
-    large, small = (12, 9) if size <= 4 else (10, 7.5) if size <= 8 else (8.5, 6.5) if size <= 15 else (7, 5.5)
+    large, small = (12, 9) if size <= 4 else (10, 7.5) if size <= 8 else (8, 6) if size <= 15 else (6.8, 4.8)
     for row in range(size):
         for column in range(size):
             count, part = matrix[row, column], shares[row, column]
@@ -240,7 +245,7 @@ def _write_cells(axes: Axes, matrix: NDArray[np.float64], shares: NDArray[np.flo
                 if row == column or size <= 8:
                     axes.text(column, row, "0", ha="center", va="center", fontsize=small, color=FAINT)
                 continue
-            color = "white" if part > 0.55 else INK
+            color = "white" if part > 0.6 else INK
             percent = f"{100 * part:.0f} %" if part >= 0.005 else "< 1 %"
             if size > 15:
                 percent = percent.replace(" ", "").removesuffix("%")
@@ -258,7 +263,7 @@ def curves_picture(curves: Mapping[str, Mapping[str, Any]]) -> bytes | None:
         return None
     most = max(len(members) for members in kinds.values())
     down = len(kinds)
-    figure = new_figure(8.4 if most > 1 else 6.4, 4.2 * down)
+    figure = new_figure(6.4 if most == 1 else 8.4 if most <= 16 else 11, 4.2 * down)
     grid = figure.subplots(down, 1, squeeze=False)
     for axes, ((x_label, y_label), members) in zip(grid.flat, kinds.items(), strict=True):
         shares = all(_within_one(curve["x"]) and _within_one(curve["y"]) for curve in members.values())
@@ -276,8 +281,8 @@ def curves_picture(curves: Mapping[str, Mapping[str, Any]]) -> bytes | None:
 
             axes.set_xlim(-0.01, 1.02)
             axes.set_ylim(-0.01, 1.03)
-            axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
         title = label_text(next(iter(members)), 60) if len(members) == 1 else ""
         style(axes, title, label_text(x_label, 60), label_text(y_label, 60))
         if len(members) > 1:

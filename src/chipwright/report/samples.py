@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 MOST_LINES = 8
 """Lines of samples in the picture."""
 
-_WIDTH = 1400
-_LARGEST_PANEL, _SMALLEST_PANEL = 440, 120
+_WIDTH = 1240
+_LARGEST_PANEL, _SMALLEST_PANEL = 400, 120
 _GAP, _SAMPLE_GAP, _MARGIN = 10, 34, 12
 _TITLE, _TEXT_LINE, _LEGEND_LINE = 28, 20, 28
 _OPACITY = 0.5
@@ -50,7 +50,7 @@ class _Line:
 
 
 def samples_picture(samples: Sequence[Sequence[Panel]], classes: Sequence[ClassInfo] = ()) -> bytes | None:
-    """Draw rows of panels as a PNG at most 1400 pixels wide, with a legend of the class colours that occur.
+    """Draw rows of panels as a PNG at most 1240 pixels wide, with a legend of the class colours that occur.
 
     Samples of one or two panels are set side by side. Returns None where there are no samples.
     """
@@ -179,17 +179,12 @@ def _swatch(canvas: Pixels, left: int, top: int, color: Color) -> None:
 # -- one panel
 
 
-def blend(panel: Panel) -> Pixels:
-    """Return the panel's image with its classes laid over it: half transparent, outlined in the full colour."""
-    image = np.ascontiguousarray(panel.image, dtype=np.uint8)
-    if panel.classes is None or not len(panel.palette):
-        return image.copy()
-    classes = np.asarray(panel.classes)
-    palette = np.asarray(panel.palette, dtype=np.float32)
-    drawn = (classes != IGNORE) & (classes >= 0) & (classes < len(palette))
-    colors = palette[np.where(drawn, classes, 0)]
+def blend(image: Pixels, classes: NDArray[Any], palette: Sequence[Color]) -> Pixels:
+    """Return the image with classes laid over it: half transparent, outlined in the full colour, nothing where IGNORE."""
+    colors = np.asarray(palette, dtype=np.float32).reshape(-1, 3)
+    drawn = (classes != IGNORE) & (classes >= 0) & (classes < len(colors))
     opacity = np.where(_outline(classes), 1.0, _OPACITY)[..., None] * drawn[..., None]
-    return (image * (1 - opacity) + colors * opacity + 0.5).astype(np.uint8)
+    return (image * (1 - opacity) + colors[np.where(drawn, classes, 0)] * opacity + 0.5).astype(np.uint8)
 
 
 def _outline(classes: NDArray[Any]) -> NDArray[np.bool_]:
@@ -200,20 +195,41 @@ def _outline(classes: NDArray[Any]) -> NDArray[np.bool_]:
     return edge
 
 
-def fit(image: Pixels, width: int, height: int) -> tuple[Pixels, float]:
-    """Return the image scaled to lie within `width` x `height`, and the scale; enlarged pixels stay visible as squares."""
-    from PIL import Image
+def render(panel: Panel, width: int, height: int) -> tuple[Pixels, float]:
+    """Return the panel's image with its classes, scaled to lie within `width` x `height`, and the scale.
 
+    Chips are enlarged before their classes are outlined, and reduced after it, so that outlines are thin and never vanish.
+    """
+    image = np.ascontiguousarray(panel.image, dtype=np.uint8)
     scale = min(width / image.shape[1], height / image.shape[0])
     target = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    method = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.LANCZOS
-    return np.asarray(Image.fromarray(image).resize(target, method)), scale
+    if scale > 1:
+        image = _resized(image, target)
+    if panel.classes is not None and len(panel.palette):
+        classes = np.asarray(panel.classes)
+        if scale > 1:
+            rows = (np.arange(target[1]) / scale).astype(int).clip(max=classes.shape[0] - 1)
+            columns = (np.arange(target[0]) / scale).astype(int).clip(max=classes.shape[1] - 1)
+            classes = classes[np.ix_(rows, columns)]
+        image = blend(image, classes, panel.palette)
+    if scale <= 1:
+        image = _resized(image, target)
+    return image, scale
+
+
+def _resized(image: Pixels, size: tuple[int, int]) -> Pixels:
+    """Return the image with (width, height) `size`; pixels that are much enlarged stay visible as squares."""
+    from PIL import Image
+
+    scale = size[0] / image.shape[1]
+    resampling = Image.Resampling
+    method = resampling.NEAREST if scale >= 2 else resampling.BICUBIC if scale > 1 else resampling.LANCZOS
+    return np.array(Image.fromarray(image).resize(size, method))
 
 
 def _place(canvas: Pixels, words: _Words, panel: Panel, left: int, top: int, size: int, height: int) -> None:
     """Draw one panel with its boxes and texts onto the canvas."""
-    picture, scale = fit(blend(panel), size, height)
-    picture = picture.copy()
+    picture, scale = render(panel, size, height)
     boxes = np.zeros((0, 4)) if panel.boxes is None else np.asarray(panel.boxes, dtype=float).reshape(-1, 4) * scale
     frame = 1 if len(boxes) > 60 else 2
     for index, box in enumerate(boxes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from chipwright.errors import listed
@@ -20,38 +21,54 @@ _PHRASES = {
     "panoptic_quality": "its panoptic quality was {value} (100 % is perfect)",
     "multi_label_fbeta": "its labels agreed with the true ones by {value} (F-beta score)",
     "psnr": "its images came within {value} of the true ones (PSNR; above 30 dB differences are hard to see)",
-    "ssim": "they resemble the true ones by {value} where 1 is the same (SSIM)",
+    "ssim": "its images resemble the true ones by {value}, where 1 is the same (SSIM)",
     "corpus_bleu": "its captions scored {value} where 1 is word for word (BLEU)",
 }
+
+_SAME = {"dice": "miou", "f1": "recall", "ssim": "psnr"}
+"""Metrics left out of the sentence where the one they resemble is in it."""
 
 _MOST_PHRASES = 3
 _RANKING = ("iou", "average_precision", "f1", "recall", "accuracy")
 """Columns by which the weakest class is told, the most telling first."""
 
 
-def key_metrics(scalars: dict[str, float | None], most: int = 5) -> list[str]:
-    """Return the names of the most telling metrics: those with a phrase first, in that order, losses last."""
+def by_importance(scalars: dict[str, float | None]) -> list[str]:
+    """Return the names of all metrics, the most telling first: those with a phrase in that order, losses last."""
     known = list(_PHRASES)
 
     def rank(name: str) -> int:
         if metric(name).kind == "loss":
-            return 2 * len(known)
+            return len(known) + (1 if metric(name).explanation else 2)
         return known.index(canonical(name)) if canonical(name) in known else len(known)
 
-    return sorted((name for name in scalars if not missing(scalars[name])), key=rank)[:most]
+    return sorted(scalars, key=rank)
+
+
+def key_metrics(scalars: dict[str, float | None]) -> list[str]:
+    """Return the names of the metrics that have a value, the most telling first."""
+    return [name for name in by_importance(scalars) if not missing(scalars[name])]
 
 
 def verdict(numbers: dict[str, Any]) -> str:
     """Return one sentence with the key figures, from the content of `model_metrics.json`."""
     data, scalars = numbers["data"], numbers["metrics"]
     things = _THINGS.get(data["unit"], data["unit"])
-    said = [name for name in key_metrics(scalars) if canonical(name) in _PHRASES][:_MOST_PHRASES]
-    phrases = [_PHRASES[canonical(name)].format(value=figure(name, scalars[name]), things=things) for name in said]
+    keys = key_metrics(scalars)
+    there = {canonical(name) for name in keys}
+    said = [name for name in keys if canonical(name) in _PHRASES and _SAME.get(canonical(name)) not in there]
+    said = said[:_MOST_PHRASES]
+    phrases = [_PHRASES[canonical(name)].format(value=_spoken(name, scalars[name]), things=things) for name in said]
     if not phrases:
-        phrases = [f"its {metric(name).label} was {figure(name, scalars[name])}" for name in key_metrics(scalars, 2)]
+        phrases = [f"its {metric(name).label} was {figure(name, scalars[name])}" for name in keys[:2]]
     if not phrases:
         return "No figures were measured."
+    phrases[0] = re.sub(r"\bit(s?)\b", lambda found: "the model's" if found[1] else "the model", phrases[0], count=1)
     return f"{_measured_on(data)}, {listed(phrases)}."
+
+
+def _spoken(name: str, value: Any) -> str:
+    return figure(name, value).replace("> ", "more than ").replace("< ", "less than ")
 
 
 def _measured_on(data: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from chipwright.chips.chipset import ClassInfo
 from chipwright.report.pictures import columns, is_loss_part
-from chipwright.report.verdict import class_name, kept_epoch, key_metrics, verdict, weakest_class
+from chipwright.report.verdict import by_importance, class_name, kept_epoch, key_metrics, verdict, weakest_class
 from chipwright.report.wording import MISSING, capital, count, figure, metric, missing, number, plain, share
 
 _MOST_TABLE_CLASSES = 40
@@ -35,8 +35,8 @@ def page_view(numbers: dict[str, Any], classes: Sequence[ClassInfo]) -> dict[str
         "date": _date(numbers["created"]),
         "verdict": verdict(numbers),
         "asides": [text for text in (weakest_class(numbers), kept_epoch(numbers)) if text],
-        "tiles": [_metric_row(name, numbers["metrics"][name]) for name in key_metrics(numbers["metrics"], _MOST_TILES)],
-        "metrics": [_metric_row(name, value) for name, value in numbers["metrics"].items()],
+        "tiles": [_metric_row(name, numbers["metrics"][name]) for name in key_metrics(numbers["metrics"])[:_MOST_TILES]],
+        "metrics": [_metric_row(name, numbers["metrics"][name]) for name in by_importance(numbers["metrics"])],
         "notes": numbers["notes"],
         "data": _data(numbers["data"], colors),
         "per_class": _per_class(numbers["per_class"], colors),

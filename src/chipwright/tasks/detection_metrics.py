@@ -105,8 +105,8 @@ class DetectionMetrics(Metrics):
                     "class": info.name,
                     "value": info.value,
                     "ap50": _figure(ap50[index]),
-                    "ap": _figure(ap[index]),
-                    "ar": _figure(ar[index]),
+                    "coco_ap": _figure(ap[index]),
+                    "average_recall": _figure(ar[index]),
                     "boxes": own.truth,
                     "predictions": at.detections,
                     "precision": None if absent and not at.detections else at.precision,
@@ -163,9 +163,9 @@ class DetectionMetrics(Metrics):
 
         truth: list[dict[str, Any]] = []
         found: list[dict[str, Any]] = []
-        for number, image in enumerate(self._images, 1):
-            _annotate(truth, number, image.boxes, image.labels, None)
-            _annotate(found, number, image.found, image.found_labels, image.scores)
+        for number, image in enumerate(self._images, 1):  # ids count from 1: there 0 means "not matched"
+            truth += _annotations(number, len(truth) + 1, image.boxes, image.labels, None)
+            found += _annotations(number, len(found) + 1, image.found, image.found_labels, image.scores)
         evaluation = COCOeval_faster(dataset(truth), dataset(found), iouType="bbox")
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.params.maxDets = [self.max_detections]
@@ -199,9 +199,11 @@ def matches(
 
 def box_overlaps(first: NDArray[Any], second: NDArray[Any]) -> Floats:
     """Return the IoU of every box of `first` (n, 4) with every box of `second` (m, 4) as (n, m)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(2)
+    left, top, right, bottom = (
+        pick(first[:, None, side], second[None, :, side])
+        for side, pick in enumerate((np.maximum, np.maximum, np.minimum, np.minimum))
+    )
+    shared = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
     union = _areas(first)[:, None] + _areas(second)[None] - shared
     return np.divide(shared, union, out=np.zeros(shared.shape), where=union > 0)
 
@@ -270,22 +272,26 @@ def _best_threshold(ranked: _Ranking) -> tuple[float, _AtThreshold]:
     return threshold, ranked.at(threshold)
 
 
-def _annotate(annotations: list[dict[str, Any]], number: int, boxes: Floats, labels: Labels, scores: Floats | None) -> None:
-    """Append one image's boxes as COCO's annotations; ids count from 1, since 0 means "not matched" there."""
-    corners_to_sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).tolist()
-    marks = [None] * len(boxes) if scores is None else scores.tolist()
-    columns = zip(corners_to_sides, labels.tolist(), _areas(boxes).tolist(), marks, strict=True)
-    for identity, (box, label, area, score) in enumerate(columns, len(annotations) + 1):
-        annotation = {
-            "id": identity, "image_id": number, "category_id": label, "bbox": box, "area": area, "iscrowd": 0
-        }  # fmt: skip
-        if score is not None:
-            annotation["score"] = score
-        annotations.append(annotation)
+def _annotations(number: int, first: int, boxes: Floats, labels: Labels, scores: Floats | None) -> list[dict[str, Any]]:
+    """Return one image's boxes as COCO's annotations, with ids from `first`; truth has no scores."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    columns = zip(
+        range(first, first + len(boxes)),
+        np.concatenate([boxes[:, :2], sides], 1).tolist(),
+        labels.tolist(),
+        _areas(boxes).tolist(),
+        np.zeros(len(boxes)).tolist() if scores is None else scores.tolist(),
+        strict=True,
+    )
+    return [
+        {"id": id_, "image_id": number, "category_id": label, "bbox": box, "area": area, "score": score, "iscrowd": 0}
+        for id_, box, label, area, score in columns
+    ]
 
 
 def _areas(boxes: NDArray[Any]) -> Floats:
-    return np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1)
+    areas: Floats = np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
+    return areas
 
 
 def _class_means(values: Floats) -> Floats:

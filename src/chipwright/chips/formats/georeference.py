@@ -42,9 +42,7 @@ class SideCar:
     nodata: float | None = None
 
 
-def locate(
-    file: rasterio.DatasetReader, path: Path, siblings: Mapping[str, str]
-) -> tuple[GeoReference | None, float | None]:
+def locate(file: rasterio.DatasetReader, path: Path, siblings: Mapping[str, str]) -> tuple[GeoReference | None, float | None]:
     """Return (where an open raster lies, its nodata value), each None where nothing says so.
 
     Args:

@@ -28,7 +28,9 @@ def read_text(path: Path) -> tuple[str, str]:
     try:
         size = path.stat().st_size
         if size > LARGEST:
-            raise DataError(f"{path} has {size / 2**20:.0f} MB; a metadata file of an export has far less. Is it the right file?")
+            raise DataError(
+                f"{path} has {size / 2**20:.0f} MB; a metadata file of an export has far less. Is it the right file?"
+            )
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -1,0 +1,113 @@
+"""AP50 of FASTERRCNN on `voc_palm`, split by place, beside torchvision's own detection loop over the same network.
+
+The plain loop follows torchvision's detection reference: SGD, a warm-up over the first epoch, the rate cut by ten at 60 % and 85 %
+of the epochs, random horizontal flips, float32. Network, weights, frozen layers, split, epochs, chip size and measure are the same.
+
+    python benchmarks/fasterrcnn_quality.py --seeds 0 1 2
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import arguments, data_folder, mean_and_spread, scratch, show
+
+from chipwright import api, catalog, console
+from chipwright.chips.folders import read_chips
+from chipwright.chips.reading import ChipReader
+from chipwright.chips.split import split_chips
+from chipwright.engine.feed import Feed
+from chipwright.engine.seeds import seed_build, seed_step
+from chipwright.networks.pretrained import freeze_loaded, train_mode
+from chipwright.networks.weights import find_weights
+from chipwright.spec import ModelSpec
+
+WEIGHTS = "weights/mobilenet_v2_imagenet_from_quant.safetensors"
+PERCENTAGE, BACKBONE = 38.0, "MOBILENET_V2"
+
+
+def ours(folder: Path, seed: int, epochs: int, batch: int, freeze: bool) -> tuple[float, float, ModelSpec]:
+    """Return (AP50 of the kept epoch, seconds, the model's spec)."""
+    with scratch() as out:
+        result = api.train(
+            folder, Path(out) / "m", model_type="FASTERRCNN", backbone_model=BACKBONE, max_epochs=epochs, seed=seed, split="block",
+            backbone_weights=str(data_folder() / WEIGHTS), validation_percentage=PERCENTAGE, batch_size=batch, freeze=freeze,
+        )  # fmt: skip
+        return result.metrics["average_precision"], result.seconds, api.load(result.folder).spec
+
+
+def plain(folder: Path, seed: int, epochs: int, batch: int, freeze: bool, spec: ModelSpec) -> tuple[float, float]:
+    """Return (AP50 after the last epoch, seconds) of torchvision's own recipe."""
+    started = time.perf_counter()
+    chips = read_chips([folder])
+    split = split_chips(chips, PERCENTAGE, "block", seed)
+    model: Any = catalog.find("FASTERRCNN")
+    task, reader = model.task(spec), ChipReader(chips.nodata, cache_bytes=2**31)
+    training = Feed(task, chips.subset(split.training).chips, reader, batch, seed=seed, shuffle=True)
+    validation = Feed(task, chips.subset(split.validation).chips, reader, batch)
+    seed_build(seed)
+    network = model.build(spec, find_weights(BACKBONE, str(data_folder() / WEIGHTS)))
+    if freeze:
+        freeze_loaded(network)
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    rate = 0.02 * batch / 16
+    optimizer = torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=1e-4)
+    for epoch in range(epochs):
+        train_mode(network)
+        factor = 0.1 ** sum(epoch >= epochs * share for share in (0.6, 0.85))
+        for step, data in enumerate(training.batches(epoch)):
+            warm = min(1.0, 0.001 + step / len(training)) if epoch == 0 else 1.0
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor * warm
+            seed_step(seed, epoch, step)
+            data = flipped(task.to_device(data, torch.device("cpu")))
+            loss = sum(task.losses({"network": network}, data, task.phases[0]).values())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        console.say(f"torchvision's loop, seed {seed}: epoch {epoch + 1} of {epochs}, loss {float(loss):.3f}")
+    network.eval()
+    metrics = task.metrics()
+    with torch.inference_mode():
+        for data in validation.batches():
+            data = task.to_device(data, torch.device("cpu"))
+            metrics.update(task.predict(network, data), data)
+    return metrics.compute().scalars["average_precision"], time.perf_counter() - started
+
+
+def flipped(batch: dict[str, Any]) -> dict[str, Any]:
+    """Flip half of the images and their boxes left to right."""
+    images, boxes = list(batch["image"]), list(batch["boxes"])
+    for index, image in enumerate(images):
+        if torch.rand(()) < 0.5:
+            width = image.shape[-1]
+            images[index] = image.flip(-1)
+            boxes[index] = torch.stack([width - boxes[index][:, 2], boxes[index][:, 1], width - boxes[index][:, 0], boxes[index][:, 3]], 1)
+    return batch | {"image": torch.stack(images), "boxes": boxes}
+
+
+def main() -> None:
+    """Run both for every seed and print means and spreads."""
+    options = arguments(__doc__.splitlines()[0], seeds=[0, 1, 2], epochs=10, batch=4, freeze=1, out="")
+    folder = data_folder() / "voc_palm"
+    scores: dict[str, list[float]] = {"chipwright": [], "torchvision": []}
+    times: dict[str, list[float]] = {"chipwright": [], "torchvision": []}
+    for seed in options.seeds:
+        score, seconds, spec = ours(folder, seed, options.epochs, options.batch, bool(options.freeze))
+        scores["chipwright"].append(score)
+        times["chipwright"].append(seconds)
+        score, seconds = plain(folder, seed, options.epochs, options.batch, bool(options.freeze), spec)
+        scores["torchvision"].append(score)
+        times["torchvision"].append(seconds)
+        print({name: values[-1] for name, values in scores.items()}, {name: values[-1] for name, values in times.items()}, flush=True)
+    rows = [{"": name, "AP50": mean_and_spread(scores[name]), "seconds, all": f"{np.mean(times[name]):.0f}"} for name in scores]
+    frozen = "frozen" if options.freeze else "unfrozen"
+    show(f"FASTERRCNN {BACKBONE} ({frozen}) on voc_palm by place, {options.epochs} epochs, seeds {options.seeds}", rows, options.out)
+
+
+if __name__ == "__main__":
+    main()

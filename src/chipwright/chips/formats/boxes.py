@@ -1,0 +1,101 @@
+"""Boxes as labels give them made fit for training: inside the chip, right way round, at least a pixel wide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chipwright.chips.formats.esri import Export, counted
+from chipwright.errors import listed
+
+SMALLEST = 1.0
+"""Pixels that a box must be wide and high after clipping."""
+
+_TOLERANCE = 0.01
+"""Pixels over the edge that are rounding and not worth a word: exporters write two decimals."""
+
+
+@dataclass
+class BoxAccount:
+    """What was odd about the boxes of a folder: for each kind, the names of the chips (one entry a box)."""
+
+    clipped: list[str] = field(default_factory=list)
+    dropped: dict[str, list[str]] = field(default_factory=dict)
+    unknown: dict[str, list[str]] = field(default_factory=dict)
+
+    def drop(self, reason: str, chip: str) -> None:
+        """Count one box dropped."""
+        self.dropped.setdefault(reason, []).append(chip)
+
+    def close(self, export: Export) -> None:
+        """Write what was counted into the export's account as sentences."""
+        warnings = export.account.warnings
+        if self.clipped:
+            warnings.append(
+                f"{_boxes(self.clipped)} reach over the edge of their chip and were clipped ({_chips(self.clipped)})."
+            )
+        for reason, chips in self.dropped.items():
+            warnings.append(f"{_boxes(chips)} {reason} and were dropped ({_chips(chips)}).")
+        if self.unknown:
+            total = [chip for chips in self.unknown.values() for chip in chips]
+            names = (
+                f"{name!r:.60} ({len(chips)})" for name, chips in sorted(self.unknown.items(), key=lambda kind: -len(kind[1]))
+            )
+            warnings.append(
+                f"{counted(len(total), 'object')} of classes that the export does not list were skipped: {listed(names)} "
+                f"in {_chips(total)}."
+            )
+
+
+def _boxes(entries: Sequence[str]) -> str:
+    return counted(len(entries), "box") if len(entries) == 1 else f"{len(entries)} boxes"
+
+
+def _chips(entries: Sequence[str]) -> str:
+    return f"chips {listed(dict.fromkeys(entries))}"
+
+
+def fit_boxes(
+    marked: Sequence[tuple[str, tuple[float, float, float, float]]],
+    size: tuple[int, int],
+    chip: str,
+    value_of: Callable[[str], int | None],
+    account: BoxAccount,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return (boxes, class values): float32 (count, 4) as xmin, ymin, xmax, ymax in pixels and int64 (count,).
+
+    Args:
+        marked: (class text, corners) as the label gives them; NaN for what is no number.
+        size: (width, height) of the chip.
+        chip: its name, for the account.
+        value_of: what a class text means, None for no class.
+        account: where odd boxes are counted.
+    """
+    boxes: list[tuple[float, float, float, float]] = []
+    values: list[int] = []
+    for text, corners in marked:
+        value = value_of(text)
+        if value is None:
+            account.unknown.setdefault(text, []).append(chip)
+            continue
+        if not np.isfinite(corners).all():
+            account.drop("have corners that are not numbers", chip)
+            continue
+        left, top, right, bottom = corners
+        if right <= left or bottom <= top:
+            account.drop("are empty or inverted", chip)
+            continue
+        clipped = (max(left, 0.0), max(top, 0.0), min(right, float(size[0])), min(bottom, float(size[1])))
+        if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
+            account.drop("lie outside their chip", chip)
+        elif clipped[2] - clipped[0] < SMALLEST or clipped[3] - clipped[1] < SMALLEST:
+            account.drop("are under a pixel wide or high", chip)
+        else:
+            if max(abs(new - old) for new, old in zip(clipped, corners, strict=True)) > _TOLERANCE:
+                account.clipped.append(chip)
+            boxes.append(clipped)
+            values.append(value)
+    return np.array(boxes, np.float32).reshape(-1, 4), np.array(values, np.int64)

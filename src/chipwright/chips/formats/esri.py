@@ -1,0 +1,202 @@
+"""The skeleton that every export shares: where it lies, its two metadata files and its map.txt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chipwright.chips.chipset import Account
+from chipwright.chips.formats.texts import read_object, read_text
+from chipwright.errors import DataError, listed
+
+EMD = "esri_model_definition.emd"
+TOTALS = "esri_accumulated_stats.json"
+MAP = "map.txt"
+
+KEPT_KEYS = (
+    "MinCellSize",
+    "MaxCellSize",
+    "CropTileMode",
+    "BlackenAroundFeature",
+    "SingleLabelFieldFound",
+    "IsMultidimensional",
+    "DimensionValues",
+    "InputRastersProps",
+    "InputRastersProps2",
+    "Panoptic_Segmentation_Instance_Classes",
+)
+"""Facts of the export that go into `ChipSet.metadata` under their own names."""
+
+_LONGEST_ROW = 4096
+_TOKEN = re.compile(r"\s*(\S.*?\.(?:tiff?|jpe?g|png|mrf|bmp|jp2|xml|txt))(?=\s|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class MapRow:
+    """One line of map.txt: its paths as written, and as parts within the folder (None where it leads out of it)."""
+
+    texts: tuple[str, ...]
+    parts: tuple[tuple[str, ...] | None, ...]
+
+
+@dataclass(frozen=True)
+class Export:
+    """A folder that looks like training data, with its metadata read and nothing else.
+
+    Attributes:
+        given: the folder the user named.
+        root: the folder in which the export lies: `given`, or one beneath it.
+        entries: names directly in `root`, by their lower-case names.
+        emd, totals: the metadata files as objects; empty where there are none.
+        rows: the lines of map.txt; None where there is none.
+        account: begun with what was odd so far.
+    """
+
+    given: Path
+    root: Path
+    entries: Mapping[str, str]
+    emd: Mapping[str, Any] = field(default_factory=dict)
+    totals: Mapping[str, Any] = field(default_factory=dict)
+    rows: tuple[MapRow, ...] | None = None
+    account: Account = field(default_factory=Account)
+
+    @property
+    def esri(self) -> bool:
+        """Whether the exporter's metadata is there."""
+        return bool(self.emd or self.totals)
+
+    def directory(self, *names: str) -> Path | None:
+        """Return the first of the sub-folders that is there, its name in any case."""
+        for name in names:
+            found = self.entries.get(name.lower())
+            if found and (self.root / found).is_dir():
+                return self.root / found
+        return None
+
+    def fact(self, key: str) -> Any:
+        """Return a fact from either metadata file, the .emd first; None where it is absent or a placeholder ("e.g. ...")."""
+        for source in (self.emd, self.totals):
+            value = source.get(key)
+            if value is not None and not (isinstance(value, str) and value.strip().lower().startswith("e.g.")):
+                return value
+        return None
+
+    def text(self, key: str) -> str:
+        """Return a fact that is text, stripped; an empty text where there is none."""
+        value = self.fact(key)
+        return value.strip() if isinstance(value, str) else ""
+
+    def flag(self, key: str) -> bool:
+        """Return a fact that is true or false, however it is spelled."""
+        value = self.fact(key)
+        return value.strip().lower() in ("true", "1", "yes") if isinstance(value, str) else bool(value)
+
+    def number(self, *keys: str) -> int | None:
+        """Return the first of the facts that is a positive whole number."""
+        for key in keys:
+            for source in (self.totals, self.emd):
+                try:
+                    value = float(source.get(key, ""))
+                except (TypeError, ValueError):
+                    continue
+                if value >= 1 and value.is_integer():
+                    return int(value)
+        return None
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the facts that a model type or the package may need, under the reference's names."""
+        return {key: value for key in KEPT_KEYS if (value := self.fact(key)) is not None}
+
+
+def entries_of(folder: Path) -> dict[str, str]:
+    """Return the names in a folder by their lower-case names.
+
+    Raises:
+        DataError: if it cannot be listed.
+    """
+    try:
+        return {path.name.lower(): path.name for path in sorted(folder.iterdir(), reverse=True)}
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror or error}.") from error
+
+
+def open_export(given: Path, root: Path, entries: Mapping[str, str]) -> Export:
+    """Return the export in `root` with its metadata.
+
+    Raises:
+        DataError: if a metadata file cannot be used.
+    """
+    account = Account()
+    if root != given:
+        account.warnings.append(f"{given} holds no training data itself; the export in {root.relative_to(given)} is used.")
+    objects: list[dict[str, Any]] = []
+    for name in (EMD, TOTALS):
+        found = entries.get(name)
+        content: dict[str, Any] = {}
+        if found:
+            content, encoding = read_object(root / found)
+            if encoding == "latin-1":
+                account.warnings.append(f"{found} is not UTF-8; it was read as Latin-1.")
+        objects.append(content)
+    if any(objects) and not all(objects):
+        missing, there = (EMD, TOTALS) if objects[1] else (TOTALS, EMD)
+        account.warnings.append(f"There is no {missing} in {root}; what {there} says was used.")
+    rows = None
+    if map_name := entries.get(MAP):
+        rows = _read_map(root / map_name, account)
+    elif any(objects):
+        account.warnings.append(f"There is no {MAP} in {root}; images and labels were paired by their names.")
+    return Export(given, root, entries, objects[0], objects[1], rows, account)
+
+
+def _read_map(path: Path, account: Account) -> tuple[MapRow, ...]:
+    text, _ = read_text(path)
+    lines = text.splitlines()
+    while lines and not lines[-1].strip():
+        lines.pop()
+    rows = []
+    blank = unread = 0
+    for line in lines:
+        tokens = tuple(found.strip() for found in _TOKEN.findall(line)) if len(line) <= _LONGEST_ROW else ()
+        if tokens:
+            rows.append(MapRow(tokens, tuple(_inside(token) for token in tokens)))
+        elif line.strip():
+            unread += 1
+        else:
+            blank += 1
+    outside = [row.texts[0 if row.parts[0] is None else row.parts.index(None)] for row in rows if None in row.parts]
+    if outside:
+        account.warnings.append(
+            f"{counted(len(outside), 'row')} of {MAP} lead out of the folder ({listed(outside)}); these paths were ignored."
+        )
+    styles = {"/" in text for row in rows for text in row.texts}
+    odd = [f"{counted(blank, 'blank line')}"] * bool(blank) + ["both kinds of slashes"] * (len(styles) > 1)
+    odd += [f"{counted(unread, 'line')} without a path"] * bool(unread)
+    if odd:
+        account.warnings.append(f"{MAP} is irregular ({listed(odd)}); its other rows were read all the same.")
+    return tuple(rows)
+
+
+def _inside(text: str) -> tuple[str, ...] | None:
+    """Return a path of map.txt as parts within the folder, or None if it is absolute or climbs out."""
+    path = text.replace("\\", "/")
+    parts = tuple(part for part in path.split("/") if part not in ("", "."))
+    return None if path.startswith("/") or ".." in parts or any(":" in part for part in parts) else parts
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `"1 row"` or `"3 rows"`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def bands_of(export: Export, count: int, fallback: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the bands: the export's where it names as many as there are, else `fallback`."""
+    for source in (export.emd, export.totals):
+        props = source.get("InputRastersProps")
+        names = props.get("BandNames") if isinstance(props, dict) else None
+        if isinstance(names, list) and len(names) == count and all(isinstance(name, str) and name for name in names):
+            return tuple(names)
+    return fallback

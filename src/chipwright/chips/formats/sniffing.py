@@ -1,0 +1,150 @@
+"""Which format a folder is in: what its metadata say, and where they are silent what it holds; always with the evidence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from chipwright.chips.formats.classified_tiles import second_images
+from chipwright.chips.formats.esri import EMD, TOTALS, Export, entries_of
+from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, holding
+from chipwright.chips.formats.pascal_voc import IMAGE_FOLDERS, LABEL_FOLDERS
+from chipwright.chips.formats.table import CAPTIONS, CHANGE_PAIRS, FORMATS, READABLE, Format
+from chipwright.errors import DataError, listed, suggestion
+
+_KITTI_COLUMNS = 15
+
+
+def format_of(export: Export) -> Format:
+    """Return the format of a folder.
+
+    Raises:
+        DataError: if it is unknown, or has no reader yet; the sentence says what was found and which formats can be read.
+    """
+    keyword, evidence = _sniff(export)
+    found = FORMATS[keyword]
+    if found.read is None:
+        raise DataError(
+            f"{export.root} holds {keyword} data ({evidence}), which this version cannot read yet; it reads {listed(READABLE, 20)}."
+        )
+    return found
+
+
+def _sniff(export: Export) -> tuple[str, str]:
+    """Return (format keyword, evidence)."""
+    said = _declared(export)
+    if said is None:
+        keyword, evidence = _by_content(export)
+        if export.esri:
+            export.account.warnings.append(
+                f"The metadata of {export.root} name no format; it was read as {keyword}, since it holds {evidence}."
+            )
+        return keyword, evidence
+    keyword, evidence = said
+    if keyword == "Classified_Tiles" and (second := second_images(export)):
+        return CHANGE_PAIRS, f"{evidence}, and a folder {second.name}"
+    if keyword == "MultiLabeled_Tiles" and export.text("SingleLabelFieldFound").casefold() == "caption":
+        return CAPTIONS, f"{evidence}, and SingleLabelFieldFound is Caption"
+    return keyword, evidence
+
+
+def _declared(export: Export) -> tuple[str, str] | None:
+    """Return what MetaDataMode says, or None. The JSON has it in every release, the .emd only in newer ones."""
+    said = [
+        (text.strip(), name)
+        for source, name in ((export.totals, TOTALS), (export.emd, EMD))
+        if isinstance(text := source.get("MetaDataMode"), str) and text.strip() and not text.lower().startswith("e.g.")
+    ]
+    if not said:
+        return None
+    known = {_plain(keyword): keyword for keyword in FORMATS}
+    found = [(known[_plain(text)], f"MetaDataMode in {name}") for text, name in said if _plain(text) in known]
+    if not found:
+        text, name = said[0]
+        raise DataError(
+            f"{name} in {export.root} says MetaDataMode {text!r:.80}, which is no known format.{suggestion(text, FORMATS)} "
+            f"This version reads {listed(READABLE, 20)}."
+        )
+    if len({keyword for keyword, _ in found}) > 1:
+        export.account.warnings.append(
+            f"The metadata of {export.root} contradict each other: {TOTALS} says {found[0][0]}, {EMD} says {found[1][0]}; "
+            "the first was followed."
+        )
+    return found[0]
+
+
+def _plain(text: str) -> str:
+    return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+
+def _by_content(export: Export) -> tuple[str, str]:
+    """Return (format keyword, evidence) from what the folder holds.
+
+    Raises:
+        DataError: if that is like no format.
+    """
+    if export.directory("A") and export.directory("B"):
+        return "CycleGAN", "the folders A and B"
+    images, labels = export.directory(*IMAGE_FOLDERS), export.directory(*LABEL_FOLDERS)
+    if second := second_images(export):
+        return (CHANGE_PAIRS if labels else "Export_Tiles"), f"a second image folder, {second.name}"
+    for name in ("labels.json", "annotations.json"):
+        if name in export.entries:
+            return "COCO_rectangles", f"a file {name}"
+    if export.directory("labels2"):
+        return "Panoptic_Segmentation", "the folders labels and labels2"
+    if labels is not None:
+        return _by_labels(export, labels)
+    if images is not None:
+        suffixes, folders = _contents(images)
+        if any(suffix in IMAGE_SUFFIXES for suffix in suffixes):
+            return "Export_Tiles", "images and no labels"
+        if folders:
+            return "Imagenet", f"the folders {listed(folders)} in {images.name}"
+    raise DataError(
+        f"{export.root} is like no format of training data: {holding(export.root, export.entries.values())}; expected a folder "
+        f"images beside labels, {EMD} and {TOTALS}, as Export Training Data For Deep Learning writes them."
+    )
+
+
+def _by_labels(export: Export, labels: Path) -> tuple[str, str]:
+    suffixes, folders = _contents(labels)
+    if suffixes[".xml"]:
+        return "PASCAL_VOC_rectangles", f"{suffixes['.xml']} .xml files in {labels.name}"
+    if suffixes[".txt"]:
+        columns = _columns(labels)
+        keyword = "KITTI_rectangles" if columns >= _KITTI_COLUMNS else "YOLO_rectangles"
+        return keyword, f".txt files of {columns} columns in {labels.name}"
+    if suffixes[".json"]:
+        return "COCO_rectangles", f".json files in {labels.name}"
+    rasters = sum(suffixes[suffix] for suffix in IMAGE_SUFFIXES)
+    if rasters:
+        return "Classified_Tiles", f"{rasters} rasters in {labels.name}"
+    if folders:
+        return "RCNN_Masks", f"the folders {listed(folders)} in {labels.name}"
+    raise DataError(
+        f"{labels} holds no labels: {holding(labels, entries_of(labels).values())}; expected .xml files or label rasters."
+    )
+
+
+def _contents(folder: Path) -> tuple[Counter[str], list[str]]:
+    """Return (count of files by suffix, names of folders)."""
+    suffixes: Counter[str] = Counter()
+    folders = []
+    for name in sorted(entries_of(folder).values()):
+        suffix = Path(name).suffix.lower()
+        if not suffix and (folder / name).is_dir():
+            folders.append(name)
+        elif not name.startswith("."):
+            suffixes[suffix] += 1
+    return suffixes, folders
+
+
+def _columns(labels: Path) -> int:
+    """Return how many columns the first line of a text label has that is not empty."""
+    for path in sorted(labels.glob("*.txt")):
+        with path.open(encoding="latin-1") as file:
+            line = file.readline(4096).split()
+        if line:
+            return len(line)
+    return 0

@@ -1,0 +1,286 @@
+"""Looking at every chip once, when a folder is opened: facts of its rasters, and whether they can be read at all.
+
+Damage shows only when pixels are decoded: the header of half a JPEG is whole. So every image is decoded here, in threads. That
+costs one epoch's reading at most, a small part of any training, and a damaged chip is named before training begins instead of
+ending it hours later. Only where the images take more than `DECODED` bytes on disk is a part of each looked at: its last block,
+which is what a file that was cut short lacks.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from chipwright.chips.chipset import BACKGROUND, IGNORE, GeoReference
+from chipwright.chips.formats.esri import Export, counted, entries_of
+from chipwright.chips.formats.georeference import locate
+from chipwright.chips.formats.pairing import Sample
+from chipwright.chips.reading import in_threads, raster_options, representable, whole_numbers
+from chipwright.errors import DataError, listed
+
+DECODED = 4 * 2**30
+"""Bytes on disk up to which all images are decoded whole."""
+
+MOST_DAMAGED = 0.2
+"""Share of the chips that may be damaged; they are dropped. With more, the export as a whole is not to be trusted."""
+
+UNREADABLE = "cannot be read"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What the header of an image says. `band_names` are the file's own, as good as it has them."""
+
+    width: int
+    height: int
+    bands: int
+    dtype: str
+    nodata: float | None
+    band_names: tuple[str, ...]
+    georeference: GeoReference | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.width, self.height
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFacts:
+    """What a label raster holds: its size, its bands, its nodata, and how many pixels have which value."""
+
+    width: int
+    height: int
+    bands: int
+    nodata: float | None
+    pixels: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """A chip that can be read, and the facts of its files."""
+
+    sample: Sample
+    images: tuple[ImageFacts, ...]
+    label: LabelFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Damaged:
+    file: str
+    reason: str
+
+
+def survey(export: Export, samples: Sequence[Sample], raster_labels: bool = False) -> list[Surveyed]:
+    """Return the chips that can be read, in order; damaged ones are counted in the export's account.
+
+    Args:
+        export: the folder.
+        samples: its chips; at least one.
+        raster_labels: whether labels are rasters to be looked at as well.
+
+    Raises:
+        DataError: if more than `MOST_DAMAGED` of the chips cannot be read, or a file is no chip at all.
+    """
+    folders = {path.parent for sample in samples for path in sample.images}
+    siblings = {folder: entries_of(folder) for folder in folders}
+    decode = sum(path.stat().st_size for sample in samples for path in sample.images) <= DECODED
+    look = partial(_look, siblings=siblings, raster_labels=raster_labels, decode=decode)
+    found, damaged = [], []
+    for result in in_threads(look, samples, "Reading chips"):
+        if isinstance(result, _Damaged):
+            damaged.append(result)
+        else:
+            found.append(result)
+    if len(damaged) > MOST_DAMAGED * len(samples):
+        raise DataError(
+            f"{len(damaged)} of {counted(len(samples), 'chip')} in {export.root} cannot be read "
+            f"({listed(one.file for one in damaged)}; {damaged[0].reason}). Up to {MOST_DAMAGED:.0%} are dropped, "
+            "more are not; export the folder again or remove them."
+        )
+    for one in damaged:
+        export.account.drop(UNREADABLE, one.file)
+    return found
+
+
+def _look(sample: Sample, siblings: Mapping[Path, Mapping[str, str]], raster_labels: bool, decode: bool) -> Surveyed | _Damaged:
+    path = sample.images[0]
+    try:
+        with raster_options():
+            images = []
+            for path in sample.images:
+                images.append(_look_at_image(path, siblings[path.parent], decode))
+            label = None
+            if raster_labels and sample.label is not None:
+                path = sample.label
+                label = _look_at_label(path)
+    except (RasterioError, OSError, ValueError) as error:
+        reason = str(error.__cause__ or error).strip()
+        return _Damaged(path.name, reason)
+    return Surveyed(sample, tuple(images), label)
+
+
+def _look_at_image(path: Path, siblings: Mapping[str, str], decode: bool) -> ImageFacts:
+    _check_png_end(path)
+    with rasterio.open(path) as file:
+        georeference, nodata = locate(file, path, siblings)
+        dtype = np.dtype(file.dtypes[0])
+        if dtype.kind not in "iuf":
+            raise DataError(f"{path} has {dtype.name} pixels; chips need whole or decimal numbers. Export real-valued rasters.")
+        facts = ImageFacts(
+            file.width, file.height, file.count, dtype.name, _usable(nodata, dtype), _band_names(file), georeference
+        )
+        if decode:
+            file.read()
+        else:
+            rows, columns = file.block_shapes[-1]
+            corner = ((file.width - 1) // columns * columns, (file.height - 1) // rows * rows)
+            file.read(file.count, window=Window(*corner, 1, 1))
+    return facts
+
+
+def _look_at_label(path: Path) -> LabelFacts:
+    _check_png_end(path)
+    with rasterio.open(path) as file:
+        return LabelFacts(file.width, file.height, file.count, file.nodata, value_counts(whole_numbers(file.read(1))))
+
+
+def _check_png_end(path: Path) -> None:
+    """Raise ValueError for a PNG without its last part: GDAL fills what is missing with zeros and says nothing."""
+    if path.suffix.lower() == ".png":
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 64))
+            if b"IEND" not in file.read():
+                raise ValueError("the PNG is cut short")
+
+
+def value_counts(label: NDArray[Any]) -> tuple[tuple[int, int], ...]:
+    """Return (value, pixels) pairs of a whole-number raster, by ascending value."""
+    if label.dtype.kind == "u" and label.dtype.itemsize <= 2:
+        counts = np.bincount(label.ravel())
+        values = np.flatnonzero(counts)
+        counts = counts[values]
+    else:
+        values, counts = np.unique(label, return_counts=True)
+    return tuple(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _usable(nodata: float | None, dtype: np.dtype[Any]) -> float | None:
+    # NaN and infinities are no data whatever is declared, and must not reach the package's JSON
+    return float(nodata) if nodata is not None and np.isfinite(nodata) and representable(nodata, dtype) else None
+
+
+def _band_names(file: rasterio.DatasetReader) -> tuple[str, ...]:
+    if all(file.descriptions):
+        return tuple(file.descriptions)
+    names = [f"Band_{band}" for band in range(1, file.count + 1)]
+    if tuple(file.colorinterp[:3]) == (ColorInterp.red, ColorInterp.green, ColorInterp.blue):
+        names[:3] = ["Red", "Green", "Blue"]
+    return tuple(names)
+
+
+def check_type(export: Export, chips: Sequence[Surveyed], index: int = 0) -> None:
+    """Raise `DataError` unless all chips have the same bands and pixel type."""
+    by_bands = _grouped(chips, [f"{chip.images[index].bands}" for chip in chips])
+    if len(by_bands) > 1:
+        raise DataError(
+            f"The chips in {export.root} differ in their number of bands: {_groups(by_bands)}. "
+            "All chips need the same bands; export them again, or remove the odd ones."
+        )
+    by_dtype = _grouped(chips, [chip.images[index].dtype for chip in chips])
+    if len(by_dtype) > 1:
+        raise DataError(
+            f"The chips in {export.root} differ in their pixel type: {_groups(by_dtype)}. "
+            "All chips need the same pixel type; export them again, or remove the odd ones."
+        )
+
+
+def check_size(export: Export, chips: Sequence[Surveyed]) -> None:
+    """Raise `DataError` unless all chips have the same size."""
+    by_size = _grouped(chips, ["{} x {}".format(*chip.images[0].size) for chip in chips])
+    if len(by_size) > 1:
+        raise DataError(
+            f"The chips in {export.root} differ in size: {_groups(by_size)}. "
+            "All chips need the same size; export them again, or remove the odd ones."
+        )
+
+
+def check_label_rasters(export: Export, chips: Sequence[Surveyed]) -> None:
+    """Raise `DataError` unless each label raster has one band and its image's size."""
+    several = [chip.sample.name for chip in chips if chip.label and chip.label.bands != 1]
+    if several:
+        raise DataError(
+            f"{counted(len(several), 'label raster')} in {export.root} have more than one band ({listed(several)}); "
+            "a label raster holds class values in a single band, not colours. Export them as class values."
+        )
+    other = [chip for chip in chips if chip.label and (chip.label.width, chip.label.height) != chip.images[0].size]
+    if other:
+        first = other[0]
+        assert first.label is not None
+        raise DataError(
+            f"{counted(len(other), 'label raster')} in {export.root} have another size than their image "
+            f"({listed(chip.sample.name for chip in other)}; {first.sample.name} has a label of {first.label.width} x "
+            f"{first.label.height} pixels under an image of {first.images[0].width} x {first.images[0].height}). "
+            "Export these chips again, or remove them."
+        )
+
+
+def check_values(export: Export, chips: Sequence[Surveyed], values: set[int]) -> None:
+    """Warn of label pixels whose value is no class, and of chips without any class.
+
+    Raises:
+        DataError: if labels hold values other than background, and none of them is a class.
+    """
+    account = export.account
+    unknown: dict[int, list[str]] = defaultdict(list)
+    bare = []
+    for chip in chips:
+        if chip.label is None:
+            continue
+        present = {value for value, _ in chip.label.pixels if value not in (BACKGROUND, IGNORE, chip.label.nodata)}
+        for value in sorted(present - values):
+            unknown[value].append(chip.sample.name)
+        if not present & (values - {BACKGROUND}):
+            bare.append(chip.sample.name)
+    if unknown and len(bare) == len(chips):
+        raise DataError(
+            f"The labels in {export.root} hold the values {listed(unknown)}, and none of them is a class of the export "
+            f"({listed(sorted(values)) or 'which names no class'}). Label rasters hold class values: correct the labels or the "
+            "Classes of the .emd."
+        )
+    if unknown:
+        names = sorted({name for found in unknown.values() for name in found})
+        account.warnings.append(
+            f"{counted(len(names), 'label')} hold values that are no class: {listed(sorted(unknown))} "
+            f"({listed(names)}); these pixels are ignored, in training and in the figures."
+        )
+    if bare:
+        account.warnings.append(
+            f"{len(bare)} of {counted(len(chips), 'chip')} hold no class, only background ({listed(bare)})."
+        )
+
+
+def _grouped(chips: Sequence[Surveyed], keys: Sequence[Hashable]) -> dict[Hashable, list[str]]:
+    groups: dict[Hashable, list[str]] = defaultdict(list)
+    for chip, key in zip(chips, keys, strict=True):
+        groups[key].append(chip.sample.name)
+    return groups
+
+
+def _groups(groups: Mapping[Hashable, list[str]]) -> str:
+    """Return `"5 chips have 4, 3 have 3 (a, b and c)"`: the most frequent first, only the others by name."""
+    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
+    texts = [f"{counted(len(ordered[0][1]), 'chip')} with {ordered[0][0]}"]
+    texts += [f"{len(names)} with {key} ({listed(names)})" for key, names in ordered[1:]]
+    return ", ".join(texts)
