@@ -44,10 +44,10 @@ def bare(steps: int, precision: str) -> float:
     from torch.nn import functional as F
 
     from chipwright.networks.backbones import create_backbone
-    from chipwright.networks.unet import UNet
+    from chipwright.networks.unet import Unet
 
     torch.manual_seed(0)
-    network = UNet(create_backbone("RESNET34", 3), 6).to(memory_format=torch.channels_last).train()
+    network = Unet(create_backbone("RESNET34", 3), 6).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, fused=True)
     images = torch.randn(BATCH, 3, SIZE, SIZE).to(memory_format=torch.channels_last)
     target = torch.randint(0, 6, (BATCH, SIZE, SIZE))

@@ -117,6 +117,8 @@ def write_raster(
     }
     if suffix == "jpg":
         profile.setdefault("quality", 95)
+    if suffix == "mrf":
+        profile.setdefault("compress", "DEFLATE")  # the default, PNG, takes 8- and 16-bit pixels only
     if transform is not None and suffix == "tif":
         profile |= {"transform": Affine(*transform), "crs": crs}
     path.parent.mkdir(parents=True, exist_ok=True)

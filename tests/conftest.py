@@ -11,6 +11,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")  # toy networks gain nothing from 
 import pytest
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep a warning silent that chipwright silences on import: pytest resets the filters before each test."""
+    config.addinivalue_line("filterwarnings", "ignore::rasterio.errors.NotGeoreferencedWarning")
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """Real training-data folders, read-only; tests that need them are skipped where there are none."""

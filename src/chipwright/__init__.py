@@ -11,7 +11,6 @@ Importing it costs no torch; the calls import what they need.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from chipwright.errors import (
@@ -27,10 +26,7 @@ from chipwright.errors import (
 if TYPE_CHECKING:
     from chipwright.api import evaluate, inspect, load, repackage, train
 
-try:
-    __version__ = version("chipwright")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0.0.0"
+    __version__: str
 
 _CALLS = ("evaluate", "inspect", "load", "repackage", "train")
 
@@ -52,6 +48,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version  # slow to import; `--help` does without
+
+        try:
+            return version("chipwright")
+        except PackageNotFoundError:  # run from a source tree that is not installed
+            return "0.0.0"
     if name in _CALLS:
         return getattr(import_module("chipwright.api"), name)
     raise AttributeError(f"module 'chipwright' has no attribute {name!r}")

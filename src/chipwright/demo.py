@@ -12,7 +12,7 @@ import rasterio
 
 from chipwright import console
 from chipwright.errors import OptionError
-from chipwright.options import TrainOptions
+from chipwright.option_values import make_options
 
 TILE = 128
 EPOCHS = 12
@@ -38,18 +38,20 @@ def demo(out: Path, seed: int = 42, overwrite: bool = False) -> dict[str, Any]:
     from chipwright.training import train
 
     result = train(
-        TrainOptions(
-            in_folder=(chips,),
-            out_folder=out / "model",
-            model_type="UNET",
-            backbone_model="RESNET18",
-            backbone_weights="none",
-            freeze=False,
-            max_epochs=EPOCHS,
-            learning_rate=2e-3,
-            validation_percentage=15,
-            batch_size=8,
-            seed=seed,
+        make_options(
+            {
+                "in_folder": chips,
+                "out_folder": out / "model",
+                "model_type": "UNET",
+                "backbone_model": "RESNET18",
+                "backbone_weights": "none",
+                "freeze": False,
+                "max_epochs": EPOCHS,
+                "learning_rate": 2e-3,
+                "validation_percentage": 15,
+                "batch_size": 8,
+                "seed": seed,
+            }
         )
     )
     console.say("4/5  Putting the model back onto the scene")

@@ -118,6 +118,13 @@ def takes_truths(annotation: Any) -> bool:
     return any(takes_truths(part) for part in (parts[:1] if get_origin(annotation) is Annotated else parts))
 
 
+def takes_lists(annotation: Any) -> bool:
+    """Return whether lists are values of the type, alone or among others."""
+    if get_origin(annotation) in (Union, UnionType):
+        return any(takes_lists(part) for part in get_args(annotation))
+    return (get_origin(annotation) or annotation) in _SEQUENCES
+
+
 def shown(value: Any) -> str:
     """Return a refused value as a sentence repeats it: as Python writes it, shortened."""
     text = repr(str(value) if isinstance(value, PurePath) else value)

@@ -115,7 +115,7 @@ def readings(value: Any) -> list[Any]:
         data = literal(_SPACE_BETWEEN_NUMBERS.sub(", ", _SPACE_BETWEEN_LISTS.sub(", ", text)))
     add(data)
     add(text)
-    words = [word for word in re.split(r"\s*,\s*" if "," in text else r"\s+", text) if word]
+    words = [word.strip() for word in text.split(",") if word.strip()]
     if isinstance(data, str) and len(words) > 1:
         add([literal(word) for word in words])
     if data is not None and not isinstance(data, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 import torch
@@ -229,3 +230,42 @@ def test_fitted_anchor_sizes_reach_the_proposals() -> None:
 
     assert isinstance(generator, AnchorGenerator)
     assert generator.sizes == ((8,), (12,), (16,), (24,), (32,))
+
+
+class OneImage(nn.Module):
+    """What an ONNX model is asked for: one image in, three tensors out."""
+
+    def __init__(self, network: FasterRCNN) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        found = self.network([image[0]])[0]
+        return found["boxes"], found["labels"], found["scores"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("threshold", [0.2, 0.999], ids=["boxes", "no box"])
+def test_exported_to_onnx_it_finds_the_same(threshold: float, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network = OneImage(small_network(box_score_thresh=threshold)).eval()
+    first, other = torch.randn(2, 1, 3, 64, 64)
+    path = tmp_path / "network.onnx"
+
+    torch.onnx.export(
+        network,
+        (first,),
+        path,
+        dynamo=False,  # torchvision's suppression branches on the number of boxes, which torch.export refuses
+        opset_version=17,
+        input_names=["image"],
+        output_names=["boxes", "labels", "scores"],
+        dynamic_axes={name: {0: "count"} for name in ("boxes", "labels", "scores")},
+    )
+
+    found = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"image": other.numpy()})
+    with torch.inference_mode():
+        expected = network(other)
+    assert (len(expected[0]) > 0) == (threshold < 0.5)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(torch.from_numpy(ours), theirs, rtol=1e-4, atol=1e-3)

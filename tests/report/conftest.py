@@ -196,7 +196,7 @@ def tile_record(**changes: Any) -> RunRecord:
         "spec": make_spec("FEATURE_CLASSIFIER", names, "Labeled_Tiles"),
         "title": "Feature classifier (object or image classification)",
         "settings": {"Model": "damage.dlpk"},
-        "data": DataSummary(["/data/storm"], 210, balance=balance(names), unit="chips"),
+        "data": DataSummary(["/data/storm"], 210, 0, 210, balance=balance(names), unit="chips"),
         "evaluation": evaluation,
         "samples": samples,
         "created": CREATED,
@@ -207,16 +207,16 @@ def tile_record(**changes: Any) -> RunRecord:
 Maker = Callable[..., RunRecord]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pixels() -> Maker:
     return pixel_record
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def detection() -> Maker:
     return detection_record
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiles() -> Maker:
     return tile_record

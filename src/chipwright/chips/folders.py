@@ -18,19 +18,20 @@ from chipwright.chips.statistics import pooled
 from chipwright.errors import DataError, listed
 
 
-def read_chips(folders: Sequence[Path]) -> ChipSet:
+def read_chips(folders: Sequence[Path] | Path) -> ChipSet:
     """Return the chips of one or more folders; nothing is ever written into them.
 
     Every chip is looked at once (see `chipwright.chips.formats.survey`). What was dropped, and what was odd, stands in the
     set's account.
 
     Args:
-        folders: folders of one format, band count, tile size and pixel type.
+        folders: one folder, or several of one format, band count, tile size and pixel type.
 
     Raises:
         DataError: if a folder cannot be used, or the folders do not go together.
     """
-    exports = [locate_export(Path(folder)) for folder in folders]
+    given = [folders] if isinstance(folders, str | Path) else folders
+    exports = [locate_export(Path(folder)) for folder in given]
     if not exports:
         raise DataError("No training-data folder was given; name at least one.")
     seen: dict[Path, Path] = {}
@@ -150,8 +151,8 @@ def _united_classes(parts: Sequence[Part], account: Account) -> dict[int, DraftC
             first = classes.setdefault(draft.value, draft)
             if first.name != draft.name:
                 account.warnings.append(
-                    f"Class {draft.value} is {first.name!r} in one folder and {draft.name!r} in {part.root}; they are taken for "
-                    f"one class, {first.name!r}."
+                    f"Class {draft.value} is {first.name!r} in one folder and {draft.name!r} in {part.root}; they "
+                    f"are taken for one class, {first.name!r}."
                 )
     return classes
 

@@ -43,7 +43,7 @@ class Moments:
     source: str
 
     def statistics(self) -> BandStatistics:
-        """Return them as statistics, with the sample standard deviation (over count - 1) as the exporter's; no pixels give zeros."""
+        """Return them as statistics, the standard deviation over count - 1 as the exporter's; no pixels give zeros."""
         some = self.count > 0
 
         def column(values: NDArray[np.float64]) -> tuple[float, ...]:
@@ -65,14 +65,18 @@ def measured(pixels: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> Mo
     if count == 0:
         nothing = np.zeros(bands)
         return Moments(np.full(bands, np.inf), np.full(bands, -np.inf), nothing, nothing, nothing, "computed")
-    values = flat.astype(np.float64)
-    mean = values.mean(axis=1)
-    squares = np.square(values - mean[:, None]).sum(axis=1)
-    return Moments(values.min(axis=1), values.max(axis=1), mean, squares, np.full(bands, float(count)), "computed")
+    rows = []
+    for band in flat:  # one at a time: float64 copies of a whole image would not stay in the processor's cache
+        values = band.astype(np.float64)
+        mean = values.mean()
+        values -= mean
+        rows.append((float(band.min()), float(band.max()), mean, float(values @ values), float(count)))
+    minimum, maximum, means, squares, counts = np.array(rows).T
+    return Moments(minimum, maximum, means, squares, counts, "computed")
 
 
 def pooled(parts: Iterable[Moments]) -> Moments:
-    """Return the moments of all pixels together (Chan, Golub and LeVeque's pairwise update): what measuring them at once would give.
+    """Return the moments of all pixels together, what measuring them at once would give (Chan, Golub and LeVeque's update).
 
     They count as exported only if every part was.
     """

@@ -106,7 +106,7 @@ def _explained(error: BaseException) -> tuple[int, str, str, str]:
         return FAILED, kind, f"{error.strerror}: {error.filename}", ""
     if isinstance(error, MemoryError):
         return FAILED, kind, "Memory is used up; try a smaller --batch-size, a smaller chip_size or --workers 0.", ""
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) and not (error.name or "").startswith("chipwright"):
         return FAILED, kind, f'A library cannot be loaded ({error}). Run "chipwright doctor" to see what is wrong.', ""
     text = " ".join(str(error).split()) or "no more is known"
     hint = "" if debugging() else f"This should not happen; please report it, with what {DEBUG}=1 prints."

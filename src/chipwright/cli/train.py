@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _SPELLINGS = {"in_folder": "IN_FOLDER", "out_folder": "--out", "arguments": "--argument", "freeze": "--freeze-model"}
 
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
 
 def train(
     in_folder: choose.InFolder = None,
@@ -92,7 +94,9 @@ def _read_config(path: Path) -> Mapping[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        data = path.read_bytes()
+        # Windows PowerShell writes UTF-16 when output is sent to a file
+        content = yaml.safe_load(data.decode("utf-16" if data[:2] in _UTF16_MARKS else "utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OptionError(f"The configuration file {path} cannot be read: {reason}.") from None
@@ -118,7 +122,7 @@ def as_yaml(options: TrainOptions) -> str:
     lines = ["# Options of chipwright train; null stands for the default."]
     values = options.model_dump(mode="json")
     for name, field in type(options).model_fields.items():
-        lines += [f"# {field.description}", yaml.safe_dump({name: values[name]}, sort_keys=False, allow_unicode=True).rstrip()]
+        lines += [f"# {field.description}", yaml.safe_dump({name: values[name]}, sort_keys=False).rstrip()]
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from chipwright.errors import OptionError, listed, suggestion
 from chipwright.models.base import Arguments
-from chipwright.sentences import choices, expectation, option_error, shown, takes_truths
+from chipwright.sentences import choices, expectation, option_error, shown, takes_lists, takes_truths
 from chipwright.text_values import is_empty, readings, split_outside, unquoted
 
 Model = TypeVar("Model", bound=Arguments)
@@ -81,7 +81,7 @@ def _named(text: str, value_needed: bool) -> tuple[str, str]:
         raise OptionError(f"Argument {shown(text)} cannot be read; write name=value.")
     if value_needed and not match["gap"]:
         raise OptionError(f"Argument {shown(text)} has no value; write {match['bare'] or text.strip()}=VALUE.")
-    return _name(match["single"] or match["double"] or match["bare"]), match["value"].strip()
+    return _name(match["single"] or match["double"] or match["bare"]), unquoted(match["value"])
 
 
 def _name(text: str) -> str:
@@ -194,4 +194,6 @@ def _candidates(value: Any, model: type[Arguments], field: str) -> list[Any]:
         if isinstance(reading, bool) and not takes_truths(annotation):
             continue
         found.append(words.get(reading.lower(), reading) if isinstance(reading, str) else reading)
+    if takes_lists(annotation):  # "Bare soil, Water" is two names to an argument that takes a list, even of text
+        found.sort(key=lambda reading: not isinstance(reading, list))
     return found or [str(value)]

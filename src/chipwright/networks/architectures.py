@@ -141,7 +141,14 @@ def build_features(architecture: Architecture, bands: int) -> nn.Module:
     Raises:
         OptionError: if the network has no feature pyramid.
     """
-    return _create(architecture, bands, _map_indices(architecture))
+    network = _create(architecture, bands, _map_indices(architecture))
+    if str(getattr(network, "output_fmt", "")).endswith("NHWC"):
+        network.register_forward_hook(_channels_first)
+    return network
+
+
+def _channels_first(network: nn.Module, images: Any, maps: list[torch.Tensor]) -> list[torch.Tensor]:
+    return [feature.permute(0, 3, 1, 2) for feature in maps]
 
 
 def build_without_values(architecture: Architecture, bands: int = 3) -> nn.Module:

@@ -95,6 +95,10 @@ def create_backbone(
         raise OptionError(f"The output stride is {output_stride}; it must be 8, 16 or 32.")
     if weight_init_scheme not in INIT_SCHEMES:
         raise OptionError(f"weight_init_scheme is {weight_init_scheme!r}; it must be random, red_band or all_random.")
+    if bands != 3 and not expected_tensors(architecture).banded:
+        raise OptionError(
+            f"{architecture.name} takes images of 3 bands alone; the chips have {bands}. Choose another backbone."
+        )
     layout = _layout(architecture, output_stride)
     body = build_features(architecture, bands)
     if layout.dilated:
@@ -194,15 +198,12 @@ def _load(backbone: Backbone, architecture: Architecture, weights: BackboneWeigh
     own = backbone.body.state_dict()
     adapted = {name: matched.pop(name) for name in expected.banded if matched[name].shape != own[name].shape}
     for name, pretrained in adapted.items():
-        # Space-to-depth stems hold several groups of bands in one convolution.
-        groups = expected.shapes[name][1] // 3
-        found = pretrained.shape[1] // groups
-        if found != 3:
+        if pretrained.shape[1] != 3:
             raise OptionError(
-                f"The weights {weights.source} are for images of {found} bands and the chips have {backbone.bands}; "
+                f"The weights {weights.source} are for images of {pretrained.shape[1]} bands and the chips have {backbone.bands}; "
                 "weights for 3 bands are adapted to any number, others serve their own number alone."
             )
-        adapted[name] = _adapt(pretrained, own[name], groups, scheme)
+        adapted[name] = _adapt(pretrained, own[name], scheme)
     backbone.body.load_state_dict({**own, **matched, **adapted})
     # The bias of an adapted convolution belongs to it, and is trained with it.
     first = {name.rpartition(".")[0] for name in adapted}
@@ -211,7 +212,7 @@ def _load(backbone: Backbone, architecture: Architecture, weights: BackboneWeigh
         hold_statistics(backbone.body)
 
 
-def _adapt(pretrained: Tensor, own: Tensor, groups: int, scheme: str) -> Tensor:
+def _adapt(pretrained: Tensor, own: Tensor, scheme: str) -> Tensor:
     """Return the first convolution's weights (out, bands, height, width) from the pretrained (out, 3, height, width).
 
     `own` are the randomly drawn ones. One band takes the sum over red, green and blue, so that grey images give the pretrained
@@ -219,13 +220,11 @@ def _adapt(pretrained: Tensor, own: Tensor, groups: int, scheme: str) -> Tensor:
     """
     if scheme == "all_random":
         return own
-    given, drawn = (weights.reshape(len(weights), groups, -1, *weights.shape[2:]) for weights in (pretrained, own))
-    bands = drawn.shape[2]
+    bands = own.shape[1]
     if bands == 1:
-        new = given.sum(dim=2, keepdim=True)
-    elif bands == 2:
-        new = given[:, :, :2] * 1.5
-    else:
-        extra = drawn[:, :, 3:]
-        new = torch.cat([given, given[:, :, :1].expand_as(extra) if scheme == "red_band" else extra], dim=2)
-    return new.flatten(1, 2)
+        return pretrained.sum(dim=1, keepdim=True)
+    if bands == 2:
+        return pretrained[:, :2] * 1.5
+    drawn = own[:, 3:]
+    extra = pretrained[:, :1].expand_as(drawn) if scheme == "red_band" else drawn
+    return torch.cat([pretrained, extra], dim=1)

@@ -9,13 +9,14 @@ https://arxiv.org/abs/1706.05587). Where timm or torchvision can do this themsel
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 
 Sizes = list[tuple[int, int]]
 
@@ -24,6 +25,8 @@ DRY_RUN_FAULTS = (RuntimeError, ValueError, AssertionError, TypeError)
 
 _DRY_SIZES = (1024, 2048)
 _REAL_SIZES = (128, 256)
+# What changes no shape. The meta device works normalisation out in Python, which would take most of a dry run's time.
+_SHAPELESS = (_BatchNorm, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardsigmoid)
 _BLUR = ("BlurPool2d", "BlurPool")
 
 
@@ -89,14 +92,15 @@ def dry_run(network: nn.Module, bands: int, size: tuple[int, int], *, record: bo
         return hook
 
     tensors = dict(network.named_parameters()) | dict(network.named_buffers())
-    device = next(iter(tensors.values())).device if real else torch.device("meta")
+    first = next(iter(tensors.values()))
+    device = first.device if real else torch.device("meta")
     try:
         if record:
             for name, layer in network.named_modules():
                 if _can_downsample(layer):
                     handles.append(layer.register_forward_pre_hook(recorder(name)))
-        images = torch.zeros(1, bands, *size, device=device)
-        with _evaluating(network), torch.no_grad():
+        images = torch.zeros(1, bands, *size, device=device, dtype=first.dtype)
+        with _evaluating(network), nullcontext() if real else _skipping_shapeless(network), torch.no_grad():
             # A network that lies there already is called as it is: swapping its tensors takes longer than the run.
             moved = {name: tensor.to(device) for name, tensor in tensors.items() if tensor.device != device}
             maps = functional_call(network, moved, (images,)) if moved else network(images)
@@ -118,6 +122,22 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
             layer.training = training
 
 
+@contextmanager
+def _skipping_shapeless(network: nn.Module) -> Iterator[None]:
+    layers = [layer for layer in network.modules() if isinstance(layer, _SHAPELESS) and "forward" not in vars(layer)]
+    for layer in layers:
+        vars(layer)["forward"] = _unchanged
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del vars(layer)["forward"]
+
+
+def _unchanged(images: Tensor) -> Tensor:
+    return images
+
+
 def _can_downsample(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d) or type(layer).__name__ in _BLUR
 
@@ -136,7 +156,7 @@ def dilate(network: nn.Module, traced: Trace, output_stride: int) -> None:
         ValueError: if one layer serves at several strides, so that no one dilation fits.
     """
     for name, strides in traced.inputs.items():
-        if max(strides) < output_stride and min(strides) * _stride(network.get_submodule(name)) <= output_stride:
+        if max(strides) * _stride(network.get_submodule(name)) <= output_stride:
             continue
         if len(set(strides)) > 1:
             raise ValueError(f"its layer {name} is used at strides {sorted(set(strides))}")
@@ -169,7 +189,7 @@ def _without_stride(layer: nn.Module) -> nn.Module:
     """Return what stands in for a pool that keeps the size: nothing for 2x2 and blurs, else the same pool at stride 1."""
     if type(layer).__name__ in _BLUR or max(_pair(layer.kernel_size)) <= 2:
         return nn.Identity()
-    layer.stride = 1  # type: ignore[assignment]
+    layer.stride = (1, 1)  # type: ignore[assignment]
     layer.ceil_mode = False  # type: ignore[assignment]
     if not _pads_itself(layer):
         height, width = _pair(layer.kernel_size)

@@ -18,12 +18,11 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import MultiScaleRoIAlign
-from torchvision.ops.poolers import initLevelMapper
 
 from chipwright.networks.anchors import RATIOS, default_sizes
 from chipwright.networks.detection import Detection, Losses, Target, loss_branch, padded_batch
 from chipwright.networks.fpn import FeaturePyramid
+from chipwright.networks.region_pooling import RegionPool
 
 if TYPE_CHECKING:
     from chipwright.networks.backbones import Backbone
@@ -89,7 +88,8 @@ class FasterRCNN(nn.Module):
             {"training": rpn_post_nms_top_n_train, "testing": rpn_post_nms_top_n_test},
             rpn_nms_thresh,
         )
-        pool = region_pool(self.pyramid, 7)
+        names = self.pyramid.names
+        pool = RegionPool(names, self.pyramid.strides[: len(names)], size=7)
         self.roi_heads = RoIHeads(
             pool,
             TwoMLPHead(pyramid_channels * math.prod(pool.output_size), representation),
@@ -151,19 +151,6 @@ def level_sizes(strides: Sequence[int], anchor_sizes: Sequence[float] | None) ->
     last = len(anchor_sizes) - 1
     places = [max(0, round(math.log2(stride / 4))) for stride in strides]
     return tuple(anchor_sizes[min(place, last)] * 2.0 ** max(0, place - last) for place in places)
-
-
-def region_pool(pyramid: FeaturePyramid, size: int) -> MultiScaleRoIAlign:
-    """Return torchvision's region pooling over a pyramid, told its strides.
-
-    Left alone it guesses them from the first images it meets and keeps the guess: small or uneven images make it wrong for
-    good.
-    """
-    pool = MultiScaleRoIAlign(featmap_names=pyramid.names, output_size=size, sampling_ratio=2)
-    strides = pyramid.strides[: len(pyramid.names)]
-    pool.scales = [1 / stride for stride in strides]
-    pool.map_levels = initLevelMapper(round(math.log2(strides[0])), round(math.log2(strides[-1])))
-    return pool
 
 
 class _Anchors(AnchorGenerator):

@@ -24,6 +24,7 @@ TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 SUFFIXES = (".safetensors", *TORCH_SUFFIXES)
 
 _COUNTER = "num_batches_tracked"
+_NEEDS_CODE = re.compile(r"\b(global|class|reduce|build)\b", re.IGNORECASE)
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.")
 
 Layers = list[tuple[str, dict[str, str]]]
@@ -68,7 +69,7 @@ def _read_torch(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as fault:
-        if "weights_only" not in str(fault).lower():
+        if not _NEEDS_CODE.search(str(fault).rpartition("WeightsUnpickler error:")[2]):
             raise OptionError(f"The weights file {path} cannot be read; fetch or copy it again.") from fault
         raise OptionError(
             f"The weights file {path} holds more than tensors, and reading it would run code that came with it. "
@@ -199,7 +200,7 @@ def _match_order(tensors: Mapping[str, Tensor], expected: Expected) -> dict[str,
     """
     names = list(tensors)
     # Safetensors files are sorted by name, where "features.10" comes before "features.2".
-    orders = [_natural(names)] if names == sorted(names) else [names, _natural(names)]
+    orders = [_natural(tensors)] if names == sorted(names) else [names, _natural(tensors)]
     own_layers = _layers(expected.shapes)
     for order in orders:
         layers = _layers(order)
@@ -225,9 +226,17 @@ def _layers(names: Iterable[str]) -> Layers:
     return list(layers.items())
 
 
-def _natural(names: Iterable[str]) -> list[str]:
-    """Sort names with their numbers by value."""
-    return sorted(names, key=lambda name: [(part.isdigit(), int(part) if part.isdigit() else part) for part in name.split(".")])
+def _natural(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Sort names with their numbers by value, what has no convolution ("classifier") last."""
+    convolutional = {_room(name) for name, tensor in tensors.items() if tensor.ndim == 4}
+
+    def place(name: str) -> tuple[bool, list[tuple[bool, int | str]]]:
+        parts: list[tuple[bool, int | str]] = [
+            (part.isdigit(), int(part) if part.isdigit() else part) for part in name.split(".")
+        ]
+        return _room(name) not in convolutional, parts
+
+    return sorted(tensors, key=place)
 
 
 def _room(name: str) -> str:

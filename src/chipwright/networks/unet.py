@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from chipwright.networks.backbones import Backbone
 
 _MOST_CHANNELS_MERGED = 128
-"""Enlarging and convolving in one step pays where maps are large, that is where channels are few (measured, see docs)."""
+"""Enlarging and convolving in one step pays where maps are large, that is where channels are few: with 64 it took a third to
+two thirds of the time, with 256 and bfloat16 more than the plain way."""
 
 
 class UnetDecoder(nn.Module):

@@ -70,7 +70,7 @@ def compose_emd(
         "ModelParameters": _model_parameters(spec),
     }
     emd |= _radiometry(spec)
-    if "learning_rate" in facts:
+    if facts.get("learning_rate") is not None:
         emd["LearningRate"] = _learning_rate_text(facts["learning_rate"])
     if facts.get("description"):
         emd["Description"] = str(facts["description"])
@@ -81,7 +81,7 @@ def compose_emd(
         "version": VERSION,
         "spec": encode(spec.model_dump(mode="python")),
         "weights": {"bytes": weights["bytes"], "sha256": weights["sha256"]},
-        "metrics": encode({name: float(value) for name, value in facts.get("metrics", {}).items()}),
+        "metrics": encode(_measured(facts)),
         "facts": encode({name: value for name, value in facts.items() if name != "metrics"}),
     }
     return emd
@@ -166,8 +166,7 @@ def _learning_rate_text(rate: Any) -> str:
 def _metric_keys(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures as top-level keys; those without a value (NaN: the class was not there) are left out."""
     keys: dict[str, Any] = {}
-    for name, value in facts.get("metrics", {}).items():
-        number = float(value)
+    for name, number in _measured(facts).items():
         if math.isfinite(number):
             # the reference writes this one as text
             keys[_REFERENCE_METRICS.get(name, name)] = f"{number:.4e}" if name == "accuracy" else number
@@ -178,6 +177,10 @@ def _metric_keys(facts: Mapping[str, Any]) -> dict[str, Any]:
     if table:
         keys["per_class_metrics"] = json.dumps(table)
     return keys
+
+
+def _measured(facts: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in facts.get("metrics", {}).items() if value is not None}
 
 
 def _per_class_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

@@ -216,5 +216,5 @@ def _hint(members: Members) -> str:
 
 def _is_emd(name: str) -> bool:
     path = PurePosixPath(name)
-    hidden = path.name.startswith(".") or path.parts[0] == "__MACOSX"
-    return path.suffix.lower() == ".emd" and not hidden
+    of_macos = path.name.startswith("._") or path.parts[0] == "__MACOSX"
+    return path.suffix.lower() == ".emd" and not of_macos

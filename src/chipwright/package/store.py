@@ -12,7 +12,7 @@ from chipwright.errors import PackageError
 from chipwright.files import whole_file
 from chipwright.package.emd import compose_emd, emd_text
 from chipwright.package.emd_reading import model_file, own_part, read_emd, read_spec
-from chipwright.package.members import ArchiveMembers, FolderMembers, Members, single_emd
+from chipwright.package.members import ArchiveMembers, FolderMembers, Members, single_emd, unsafe_part
 from chipwright.package.reference import refuse_foreign
 from chipwright.spec import ModelSpec
 
@@ -129,7 +129,7 @@ def save_package(
     Raises:
         PackageError: if `name` is no plain file name.
     """
-    if not name or Path(name).name != name or "\\" in name or ":" in name:
+    if not name.strip(".") or unsafe_part(name) or "/" in name:
         raise PackageError(f"{name!r} is no name for a model: it becomes a file name, so it must hold no slash or colon.")
     emd_path = folder / f"{name}.emd"
     weights_path = folder / f"{name}.safetensors"

@@ -12,8 +12,10 @@ from rasterio.windows import Window
 
 from chipwright import console
 from chipwright.chips.chipset import BACKGROUND
+from chipwright.errors import OptionError
 from chipwright.files import whole_file
 from chipwright.model import Model
+from chipwright.tasks.pixels import PixelTask
 
 
 def classify_raster(model: Model, raster: Path, out: Path, margin: int = 32, batch_size: int = 8) -> Path:
@@ -22,6 +24,9 @@ def classify_raster(model: Model, raster: Path, out: Path, margin: int = 32, bat
     Windows have the model's chip size and overlap by twice `margin`; only what lies further than `margin` from a window's
     border is kept, so that every pixel is predicted with its surroundings.
     """
+    task = model.task
+    if not isinstance(task, PixelTask):
+        raise OptionError(f"{model.name} is a {model.spec.model_type}; only pixel classifiers give a class to every pixel.")
     tile = min(model.spec.chip_size)
     margin = min(margin, tile // 4)
     with rasterio.open(raster) as source, whole_file(out) as temporary:
@@ -38,7 +43,7 @@ def classify_raster(model: Model, raster: Path, out: Path, margin: int = 32, bat
                 some = windows[first : first + batch_size]
                 predictions = model.predict([source.read(window=window) for window, _ in some])
                 for (window, (top, left, bottom, right)), prediction in zip(some, predictions, strict=True):
-                    values = np.asarray(model.task.class_values(prediction), np.uint8)[top:bottom, left:right]
+                    values = task.class_values(prediction).astype(np.uint8)[top:bottom, left:right]
                     place = Window(window.col_off + left, window.row_off + top, right - left, bottom - top)
                     target.write(values, 1, window=place)
     return out

@@ -101,8 +101,9 @@ def _roads(side: float, rng: np.random.Generator) -> BaseGeometry:
 def _blob(centre: NDArray[np.float64], radius: float, rng: np.random.Generator) -> BaseGeometry:
     """Return a smooth irregular pond."""
     angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    waves = sum(rng.normal(0, 0.16) * np.sin(k * angles + rng.uniform(0, 6)) for k in (2, 3, 4))
-    radii = radius * (1 + waves)
+    radii = np.full(angles.size, radius)
+    for waves in (2, 3, 4):
+        radii += radius * rng.normal(0, 0.16) * np.sin(waves * angles + rng.uniform(0, 6))
     return Polygon(centre + np.stack([np.cos(angles), np.sin(angles)], 1) * radii[:, None]).buffer(0)
 
 

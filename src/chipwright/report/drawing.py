@@ -121,9 +121,12 @@ def whole_epochs(axes: Axes, first: float, last: float) -> None:
 
 def to_png(figure: Figure) -> bytes:
     """Return the figure as a PNG file's bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     buffer = BytesIO()
     with warnings.catch_warnings():
         # a script for which no font is installed shows as boxes; that is no news for the console
         warnings.filterwarnings("ignore", message=".*[Gg]lyph.*missing")
-        figure.savefig(buffer, format="png", metadata={"Software": "chipwright"})
+        # not savefig: it draws everything twice
+        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": "chipwright"})
     return buffer.getvalue()

@@ -26,7 +26,7 @@ from chipwright.report.drawing import (
     to_png,
     whole_epochs,
 )
-from chipwright.report.wording import capital, metric, number, short_count
+from chipwright.report.wording import canonical, capital, metric, number, short_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,6 +72,8 @@ def _diagrams(history: History, monitor: str) -> list[tuple[str, list[str]]]:
     """Return (title, columns) of each diagram: losses, shares together, other metrics, then the parts of the loss."""
     names = [name for name in columns(history) if name not in _NOT_DRAWN and np.isfinite(series(history, name)).any()]
     names.sort(key=lambda name: name != monitor)  # the monitored one is drawn, however many there are
+    first_names = {canonical(name): name for name in reversed(names)}
+    names = [name for name in names if first_names[canonical(name)] == name]  # not one metric twice, under two names
     both: tuple[str, ...] = ("train_loss", "valid_loss")
     totals = [name for name in both if name in names]
     others = [name for name in names if name not in totals]
@@ -150,8 +152,7 @@ def rate_graph(history: History, range_test: Mapping[str, Any] | None) -> bytes 
     if scheduled:
         axes, epochs = grid[-1], _epochs(history)
         axes.plot(epochs, rates, color=COLORS[2], linewidth=1.8, marker="o" if len(history) <= 40 else "", markersize=3.5)
-        axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
-        axes.yaxis.get_offset_text().set_fontsize(9)
+        axes.yaxis.set_major_formatter(lambda value, _: number(value, trim=True))
         axes.set_ylim(bottom=0)
         whole_epochs(axes, min(epochs), max(epochs))
         style(axes, "Learning rate at the end of each epoch", "epoch")
@@ -238,19 +239,30 @@ def _write_cells(axes: Axes, matrix: NDArray[np.float64], shares: NDArray[np.flo
     """Write share and count into every cell that is not empty."""
     size = len(matrix)
     large, small = (12, 9) if size <= 4 else (10, 7.5) if size <= 8 else (8, 6) if size <= 15 else (6.8, 4.8)
+
+    def write(column: int, row: float, text: str, points: float, color: str) -> None:
+        written = axes.text(column, row, text, ha="center", va="center", fontsize=points, color=color)
+        written.set_in_layout(False)  # it lies within the axes anyhow, and hundreds of them take seconds to be measured
+
     for row in range(size):
         for column in range(size):
             count, part = matrix[row, column], shares[row, column]
-            if count == 0:
-                if row == column or size <= 8:
-                    axes.text(column, row, "0", ha="center", va="center", fontsize=small, color=FAINT)
-                continue
-            color = "white" if part > 0.6 else INK
-            percent = f"{100 * part:.0f} %" if part >= 0.005 else "< 1 %"
-            if size > 15:
-                percent = percent.replace(" ", "").removesuffix("%")
-            axes.text(column, row - 0.14, percent, ha="center", va="center", fontsize=large, color=color)
-            axes.text(column, row + 0.24, short_count(count), ha="center", va="center", fontsize=small, color=color)
+            if count:
+                color = "white" if part > 0.6 else INK
+                percent = cell_percent(part) if size <= 15 else cell_percent(part).replace(" ", "").removesuffix("%")
+                write(column, row - 0.14, percent, large, color)
+                write(column, row + 0.24, short_count(count), small, color)
+            elif row == column or size <= 8:
+                write(column, row, "0", small, FAINT)
+
+
+def cell_percent(share: float) -> str:
+    """Return a share in whole per cent; a little is not shown as nothing, nor nearly all as all."""
+    if 0 < share < 0.005:
+        return "< 1 %"
+    if 0.995 <= share < 1:
+        return "> 99 %"
+    return f"{100 * share:.0f} %"
 
 
 def curves_picture(curves: Mapping[str, Mapping[str, Any]]) -> bytes | None:
@@ -267,7 +279,8 @@ def curves_picture(curves: Mapping[str, Mapping[str, Any]]) -> bytes | None:
     grid = figure.subplots(down, 1, squeeze=False)
     for axes, ((x_label, y_label), members) in zip(grid.flat, kinds.items(), strict=True):
         shares = all(_within_one(curve["x"]) and _within_one(curve["y"]) for curve in members.values())
-        for index, (name, curve) in enumerate(members.items()):
+        title, names = _common_title(list(members))
+        for index, (name, curve) in enumerate(zip(names, members.values(), strict=True)):
             axes.plot(
                 [math.nan if value is None else value for value in curve["x"]],
                 [math.nan if value is None else value for value in curve["y"]],
@@ -283,11 +296,20 @@ def curves_picture(curves: Mapping[str, Mapping[str, Any]]) -> bytes | None:
             axes.set_ylim(-0.01, 1.03)
             axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
-        title = label_text(next(iter(members)), 60) if len(members) == 1 else ""
-        style(axes, title, label_text(x_label, 60), label_text(y_label, 60))
+        style(axes, label_text(title, 60), label_text(x_label, 60), label_text(y_label, 60))
         if len(members) > 1:
             add_legend(axes, outside=True, columns=1 if len(members) <= 16 else 2)
     return to_png(figure)
+
+
+def _common_title(names: Sequence[str]) -> tuple[str, list[str]]:
+    """Return a diagram's title and its curves' names, less what all share before a colon ("Precision and recall: Palm")."""
+    if len(names) == 1:
+        return names[0], list(names)
+    title = names[0].split(": ", 1)[0]
+    if all(name.startswith(f"{title}: ") for name in names):
+        return title, [name[len(title) + 2 :] for name in names]
+    return "", list(names)
 
 
 def _within_one(values: Sequence[float | None]) -> bool:

@@ -27,7 +27,7 @@ MOST_LINES = 8
 """Lines of samples in the picture."""
 
 _WIDTH = 1240
-_LARGEST_PANEL, _SMALLEST_PANEL = 400, 120
+_LARGEST_PANEL, _SMALLEST_PANEL = 420, 120
 _GAP, _SAMPLE_GAP, _MARGIN = 10, 34, 12
 _TITLE, _TEXT_LINE, _LEGEND_LINE = 28, 20, 28
 _OPACITY = 0.5
@@ -49,16 +49,18 @@ class _Line:
     texts: int
 
 
-def samples_picture(samples: Sequence[Sequence[Panel]], classes: Sequence[ClassInfo] = ()) -> bytes | None:
+def samples_picture(samples: Sequence[Sequence[Panel]], classes: Sequence[ClassInfo] = ()) -> tuple[bytes, list[int]] | None:
     """Draw rows of panels as a PNG at most 1240 pixels wide, with a legend of the class colours that occur.
 
-    Samples of one or two panels are set side by side. Returns None where there are no samples.
+    Samples of one or two plain panels are set side by side. Returns the picture and the lower edge of each of its lines in pixels,
+    where a page may break it; None where there are no samples.
     """
     rows = [list(sample) for sample in samples if len(sample)]
     if not rows:
         return None
     panels_each = max(len(row) for row in rows)
-    abreast = {1: 4, 2: 2}.get(panels_each, 1)
+    overlaid = any(panel.classes is not None or panel.boxes is not None for row in rows for panel in row)
+    abreast = 1 if overlaid else {1: 4, 2: 2}.get(panels_each, 1)  # what is drawn over a picture asks for room
     rows = rows[: MOST_LINES * abreast]
     abreast = min(abreast, len(rows))
     room = _WIDTH - 2 * _MARGIN - (abreast - 1) * _SAMPLE_GAP - abreast * (panels_each - 1) * _GAP
@@ -80,7 +82,7 @@ def samples_picture(samples: Sequence[Sequence[Panel]], classes: Sequence[ClassI
         y = _MARGIN + row * _LEGEND_LINE
         _swatch(canvas, left, y + 3, entry[1])
         words.add(left + 22, y + 10, label_text(entry[0]), 10, va="center")
-    y = top
+    y, edges = top, []
     for line, titled in zip(lines, titles, strict=True):
         if titled:
             for left, panel in line.panels:
@@ -89,7 +91,8 @@ def samples_picture(samples: Sequence[Sequence[Panel]], classes: Sequence[ClassI
         for left, panel in line.panels:
             _place(canvas, words, panel, left, y, size, line.height)
         y += line.height + _TEXT_LINE * line.texts + _GAP
-    return words.draw(canvas)
+        edges.append(y)
+    return words.draw(canvas), [*edges[:-1], canvas.shape[0]]
 
 
 def _lines(samples: list[list[Panel]], abreast: int, panels_each: int, size: int) -> list[_Line]:
@@ -119,7 +122,7 @@ def _wrapped(panel: Panel, size: int) -> list[str]:
     if not panel.text:
         return []
     mark = {True: "✓ ", False: "✗ ", None: ""}[panel.good]
-    across = max(8, int(size / (_pixels(10) * _CHARACTER)))
+    across = max(8, int(size / (_pixels(10) * 0.56)))
     text = "".join(character if character.isprintable() else " " for character in mark + panel.text)
     return textwrap.wrap(text, across, max_lines=4, placeholder=" …") or [mark.strip()]
 
@@ -132,26 +135,14 @@ def _pixels(points: float) -> float:
 
 
 def legend_entries(panels: Sequence[Panel], classes: Sequence[ClassInfo]) -> list[tuple[str, Color]]:
-    """Return (name, colour) of the classes that are drawn in class colours or as boxes, in the order of `classes`.
-
-    A colour that is no class's is listed as "no class", once, since a reader cannot look it up elsewhere.
-    """
+    """Return (name, colour) of the classes whose colour is drawn over some panel or round a box, in the order of `classes`."""
     drawn: set[Color] = set()
     for panel in panels:
         if panel.classes is not None:
             indices = np.unique(panel.classes)
             drawn |= {_color(panel.palette[index]) for index in indices if 0 <= index < len(panel.palette)}
         drawn |= {_color(color) for color in panel.box_colors}
-    entries: list[tuple[str, Color]] = []
-    for info in classes:
-        if _color(info.color) in drawn:
-            entries.append((info.name, _color(info.color)))
-    known = {color for _, color in entries}
-    masks = {
-        _color(color) for panel in panels if panel.classes is not None for color in panel.palette
-    }  # a box's colour may say something else than its class (found or missed), so only masks' are listed
-    entries += [("no class", color) for color in sorted((drawn - known) & masks)[:1]] if entries else []
-    return entries
+    return [(info.name, _color(info.color)) for info in classes if _color(info.color) in drawn]
 
 
 def _color(color: Sequence[int]) -> Color:

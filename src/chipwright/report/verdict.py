@@ -34,7 +34,10 @@ _RANKING = ("iou", "average_precision", "f1", "recall", "accuracy")
 
 
 def by_importance(scalars: dict[str, float | None]) -> list[str]:
-    """Return the names of all metrics, the most telling first: those with a phrase in that order, losses last."""
+    """Return the names of all metrics, the most telling first: those with a phrase in that order, losses last.
+
+    Of several names for one metric (average_precision, ap50) only the first is returned.
+    """
     known = list(_PHRASES)
 
     def rank(name: str) -> int:
@@ -42,7 +45,8 @@ def by_importance(scalars: dict[str, float | None]) -> list[str]:
             return len(known) + (1 if metric(name).explanation else 2)
         return known.index(canonical(name)) if canonical(name) in known else len(known)
 
-    return sorted(scalars, key=rank)
+    first_names = {canonical(name): name for name in reversed(scalars)}
+    return sorted((name for name in scalars if first_names[canonical(name)] == name), key=rank)
 
 
 def key_metrics(scalars: dict[str, float | None]) -> list[str]:
@@ -58,21 +62,24 @@ def verdict(numbers: dict[str, Any]) -> str:
     there = {canonical(name) for name in keys}
     said = [name for name in keys if canonical(name) in _PHRASES and _SAME.get(canonical(name)) not in there]
     said = said[:_MOST_PHRASES]
-    phrases = [_PHRASES[canonical(name)].format(value=_spoken(name, scalars[name]), things=things) for name in said]
+    phrases = [_phrase(name, scalars[name], things, has_classes=bool(data["balance"])) for name in said]
     if not phrases:
         phrases = [f"its {metric(name).label} was {figure(name, scalars[name])}" for name in keys[:2]]
     if not phrases:
         return "No figures were measured."
     phrases[0] = re.sub(r"\bit(s?)\b", lambda found: "the model's" if found[1] else "the model", phrases[0], count=1)
-    return f"{_measured_on(data)}, {listed(phrases)}."
+    return f"{_measured_on(data, trained=bool(numbers['history']))}, {listed(phrases)}."
 
 
-def _spoken(name: str, value: Any) -> str:
-    return figure(name, value).replace("> ", "more than ").replace("< ", "less than ")
+def _phrase(name: str, value: Any, things: str, has_classes: bool) -> str:
+    spoken = figure(name, value).replace("> ", "more than ").replace("< ", "less than ")
+    if canonical(name) == "accuracy" and not has_classes:  # of the words of captions, say
+        return f"its accuracy was {spoken}"
+    return _PHRASES[canonical(name)].format(value=spoken, things=things)
 
 
-def _measured_on(data: dict[str, Any]) -> str:
-    if data["validation"]:
+def _measured_on(data: dict[str, Any], trained: bool) -> str:
+    if trained:
         return f"On {_chips(data['validation'])} held back from training"
     return f"On the {_chips(data['chips'])} of the labelled data"
 
@@ -97,6 +104,17 @@ def weakest_class(numbers: dict[str, Any]) -> str:
                 f"weakest: {class_name(worst)} ({label} {figure(column, worst[column])})."
             )
     return ""
+
+
+def advised_threshold(numbers: dict[str, Any]) -> str:
+    """Return a sentence on the score threshold that precision and recall hold for, where there is one."""
+    name = next((name for name in numbers["metrics"] if canonical(name) == "best_threshold"), None)
+    if name is None or missing(numbers["metrics"][name]):
+        return ""
+    return (
+        f"Precision and recall hold for a score threshold of {figure(name, numbers['metrics'][name])}, where their balance is "
+        "best: a good one to begin with when the model is applied."
+    )
 
 
 def class_name(row: dict[str, Any]) -> str:

@@ -8,7 +8,15 @@ from typing import Any
 
 from chipwright.chips.chipset import ClassInfo
 from chipwright.report.pictures import columns, is_loss_part
-from chipwright.report.verdict import by_importance, class_name, kept_epoch, key_metrics, verdict, weakest_class
+from chipwright.report.verdict import (
+    advised_threshold,
+    by_importance,
+    class_name,
+    kept_epoch,
+    key_metrics,
+    verdict,
+    weakest_class,
+)
 from chipwright.report.wording import MISSING, capital, count, figure, metric, missing, number, plain, share
 
 _MOST_TABLE_CLASSES = 40
@@ -34,7 +42,7 @@ def page_view(numbers: dict[str, Any], classes: Sequence[ClassInfo]) -> dict[str
         "backbone": numbers["backbone"],
         "date": _date(numbers["created"]),
         "verdict": verdict(numbers),
-        "asides": [text for text in (weakest_class(numbers), kept_epoch(numbers)) if text],
+        "asides": [text for text in (weakest_class(numbers), advised_threshold(numbers), kept_epoch(numbers)) if text],
         "tiles": [_metric_row(name, numbers["metrics"][name]) for name in key_metrics(numbers["metrics"])[:_MOST_TILES]],
         "metrics": [_metric_row(name, numbers["metrics"][name]) for name in by_importance(numbers["metrics"])],
         "notes": numbers["notes"],
@@ -73,11 +81,10 @@ def _exact(value: Any) -> str:
 
 
 def _data(data: dict[str, Any], colors: dict[str, str]) -> dict[str, Any]:
-    counted = [
-        (label, count(data[key]))
-        for label, key in (("usable", "chips"), ("for training", "training"), ("for validation", "validation"))
-        if data[key] or key == "chips"
-    ]
+    counted = [("usable", count(data["chips"]))]
+    split = bool(data["training"])  # of an evaluation every chip is measured on
+    if split:
+        counted += [("for training", count(data["training"])), ("for validation", count(data["validation"]))]
     return {
         "folders": data["folders"],
         "counted": counted,
@@ -87,7 +94,7 @@ def _data(data: dict[str, Any], colors: dict[str, str]) -> dict[str, Any]:
         "split": data["split"],
         "unit": data["unit"],
         "balance": _balance(data["balance"], colors),
-        "has_validation": bool(data["validation"]),
+        "is_split": split,
     }
 
 

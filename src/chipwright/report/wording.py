@@ -80,6 +80,11 @@ METRICS: dict[str, Metric] = {
         "share",
         True,
     ),
+    "best_threshold": Metric(
+        "best score threshold",
+        "The score to ask of what the model finds for the best balance of precision and recall (the highest F1).",
+        "score",
+    ),
     "average_recall": Metric(
         "average recall", "How much of the true objects is found at best, averaged over required overlaps.", "share", True
     ),

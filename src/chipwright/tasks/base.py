@@ -199,6 +199,10 @@ class Task(ABC):
         """Return what one sample is drawn from: a chip each, unless a kind of work needs pairs, sequences or pixel sets."""
         return chips
 
+    def training_units(self, chips: Sequence[Chip]) -> Sequence[Any]:
+        """Return the units of one training epoch: `units`, unless some are to be seen more often than others."""
+        return self.units(chips)
+
     @abstractmethod
     def draw(self, unit: Any, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
         """Return one sample; random only through `rng`, and only when `augment`. Runs in loader processes."""

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chipwright import console
 from chipwright.chips.chipset import BACKGROUND, IGNORE, Chip, ChipSet, ClassInfo
 from chipwright.chips.reading import in_threads
 from chipwright.errors import DataError, OptionError, listed, suggestion
@@ -142,8 +141,10 @@ def require_labels(chips: ChipSet, classes: PixelClasses, reader: Reader) -> Non
     Raises:
         DataError: if none does; the first chip that has one ends the search.
     """
-    for chip in console.track(chips.chips, "Looking for labels", len(chips)):
-        if np.isin(_count_chip(chip, classes, reader).nonzero()[0], classes.measured).any():
+    wanted = {classes.values[index] for index in classes.measured}
+    for chip in chips.chips:
+        values = {value for value, _ in chip.pixels} if chip.pixels else set(np.unique(reader.label(chip)).tolist())
+        if values & wanted:
             return
     names = listed(f"{classes.names[index]} ({classes.values[index]})" for index in classes.measured)
     raise DataError(

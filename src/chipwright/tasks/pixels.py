@@ -135,6 +135,10 @@ class PixelTask(Task):
         small = torch.uint8 if len(self.classes) <= 256 else torch.int16
         return list(logits.argmax(1).to(small).cpu())
 
+    def class_values(self, prediction: Tensor) -> NDArray[np.int64]:
+        """Return a predicted map as class values, as label rasters have them."""
+        return np.asarray(self.classes.values)[prediction.numpy().astype(np.intp)]
+
     def metrics(self) -> PixelMetrics:
         """Return a fresh confusion matrix."""
         return PixelMetrics(self.classes)

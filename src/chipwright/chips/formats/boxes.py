@@ -34,28 +34,24 @@ class BoxAccount:
         """Write what was counted into the export's account as sentences."""
         warnings = export.account.warnings
         if self.clipped:
-            warnings.append(
-                f"{_boxes(self.clipped)} reach over the edge of their chip and were clipped ({_chips(self.clipped)})."
-            )
+            boxes = counted(len(self.clipped), "box")
+            warnings.append(f"Clipped {boxes} that reached over the edge of the chip ({_chips(self.clipped)}).")
         for reason, chips in self.dropped.items():
-            warnings.append(f"{_boxes(chips)} {reason} and were dropped ({_chips(chips)}).")
+            warnings.append(f"Dropped {counted(len(chips), 'box')} {reason} ({_chips(chips)}).")
         if self.unknown:
             total = [chip for chips in self.unknown.values() for chip in chips]
             names = (
                 f"{name!r:.60} ({len(chips)})" for name, chips in sorted(self.unknown.items(), key=lambda kind: -len(kind[1]))
             )
             warnings.append(
-                f"{counted(len(total), 'object')} of classes that the export does not list were skipped: {listed(names)} "
-                f"in {_chips(total)}."
+                f"Skipped {counted(len(total), 'object')} of classes that the export does not list: {listed(names)}; "
+                f"{_chips(total)}."
             )
 
 
-def _boxes(entries: Sequence[str]) -> str:
-    return counted(len(entries), "box") if len(entries) == 1 else f"{len(entries)} boxes"
-
-
 def _chips(entries: Sequence[str]) -> str:
-    return f"chips {listed(dict.fromkeys(entries))}"
+    names = list(dict.fromkeys(entries))
+    return f"chip{'' if len(names) == 1 else 's'} {listed(names)}"
 
 
 def fit_boxes(
@@ -82,17 +78,17 @@ def fit_boxes(
             account.unknown.setdefault(text, []).append(chip)
             continue
         if not np.isfinite(corners).all():
-            account.drop("have corners that are not numbers", chip)
+            account.drop("without numbers for corners", chip)
             continue
         left, top, right, bottom = corners
         if right <= left or bottom <= top:
-            account.drop("are empty or inverted", chip)
+            account.drop("empty or inverted", chip)
             continue
         clipped = (max(left, 0.0), max(top, 0.0), min(right, float(size[0])), min(bottom, float(size[1])))
         if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
-            account.drop("lie outside their chip", chip)
+            account.drop("wholly outside the chip", chip)
         elif clipped[2] - clipped[0] < SMALLEST or clipped[3] - clipped[1] < SMALLEST:
-            account.drop("are under a pixel wide or high", chip)
+            account.drop("under a pixel wide or high", chip)
         else:
             if max(abs(new - old) for new, old in zip(clipped, corners, strict=True)) > _TOLERANCE:
                 account.clipped.append(chip)

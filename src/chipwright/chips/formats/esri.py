@@ -118,9 +118,10 @@ def entries_of(folder: Path) -> dict[str, str]:
         DataError: if it cannot be listed.
     """
     try:
-        return {path.name.lower(): path.name for path in sorted(folder.iterdir(), reverse=True)}
+        names = sorted((path.name for path in folder.iterdir()), reverse=True)
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror or error}.") from error
+    return {name.lower(): name for name in names}
 
 
 def open_export(given: Path, root: Path, entries: Mapping[str, str]) -> Export:
@@ -170,7 +171,7 @@ def _read_map(path: Path, account: Account) -> tuple[MapRow, ...]:
     outside = [row.texts[0 if row.parts[0] is None else row.parts.index(None)] for row in rows if None in row.parts]
     if outside:
         account.warnings.append(
-            f"{counted(len(outside), 'row')} of {MAP} lead out of the folder ({listed(outside)}); these paths were ignored."
+            f"{MAP} has {counted(len(outside), 'row')} leading out of the folder ({listed(outside)}); these paths were ignored."
         )
     styles = {"/" in text for row in rows for text in row.texts}
     odd = [f"{counted(blank, 'blank line')}"] * bool(blank) + ["both kinds of slashes"] * (len(styles) > 1)
@@ -188,8 +189,8 @@ def _inside(text: str) -> tuple[str, ...] | None:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return `"1 row"` or `"3 rows"`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    """Return `"1 row"`, `"3 rows"` or `"2 boxes"`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('x') else 's'}"
 
 
 def bands_of(export: Export, count: int, fallback: tuple[str, ...]) -> tuple[str, ...]:

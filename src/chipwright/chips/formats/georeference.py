@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from html import unescape
@@ -50,7 +51,7 @@ def locate(file: rasterio.DatasetReader, path: Path, siblings: Mapping[str, str]
         path: its path.
         siblings: names of the files beside it, by their lower-case names.
     """
-    transform: Transform | None = tuple(file.transform)[:6]  # type: ignore[assignment]
+    transform: Transform | None = tuple(file.transform)[:6]
     crs = file.crs.to_string() if file.crs else None
     nodata = file.nodata
     aux = siblings.get(f"{path.name}.aux.xml".lower())
@@ -95,16 +96,12 @@ def read_side_car(path: Path) -> SideCar:
         return SideCar()
     transform, nodata = None, None
     if found := _GEOTRANSFORM.search(text):
-        try:
+        with suppress(ValueError):
             x, a, b, y, d, e = (float(number) for number in found[1].split(","))
             transform = _sound((a, b, x, d, e, y))
-        except ValueError:
-            pass
     if found := _NODATA.search(text):
-        try:
+        with suppress(ValueError):
             nodata = float(found[1])
-        except ValueError:
-            pass
     srs = _SRS.search(text)
     return SideCar(transform, crs_text(unescape(srs[1])) if srs else None, nodata)
 

@@ -11,7 +11,7 @@ from chipwright.chips.formats.esri import Export, counted
 from chipwright.chips.formats.pairing import NO_LABEL, images_folder, paired
 from chipwright.chips.formats.part import Part, assemble
 from chipwright.chips.formats.survey import Surveyed, check_type, survey
-from chipwright.chips.formats.voc_xml import LABEL_SUFFIXES, Annotation, annotations
+from chipwright.chips.formats.voc_xml import LABEL_SUFFIXES, Annotation, read_annotations
 from chipwright.errors import DataError, listed
 
 LABELED = "Labeled_Tiles"
@@ -56,12 +56,12 @@ def _read(export: Export, keyword: str, split: Split, keep_empty: bool) -> Part:
     samples = paired(export, images_folder(export), export.directory("labels"), LABEL_SUFFIXES)
     if missing := export.account.dropped.get(NO_LABEL):
         raise DataError(
-            f"{counted(len(missing), 'chip')} in {export.root} have no label ({listed(missing)}); in {keyword} every chip has "
-            "one. Export the folder again, or remove these images."
+            f"{export.root} has {counted(len(missing), 'chip')} without a label ({listed(missing)}); in {keyword} every chip "
+            "has one. Export the folder again, or remove these images."
         )
     found = survey(export, samples)
     check_type(export, found)
-    labels = annotations(export, found)
+    labels = read_annotations(export, found)
     texts = [_text(label) for _, label in labels]
     classes = declared(export)
     own_values = not classes
@@ -106,8 +106,8 @@ def _labelled(
     if not any(chip.values for chip in chips):
         raise DataError(
             f"No chip in {export.root} has a class that its metadata list: the labels say "
-            f"{listed(repr(name) for name in unknown) or 'nothing'}, the metadata {listed(draft.name for draft in classes)}. "
-            "Correct the Classes of the .emd, or the labels."
+            f"{listed(f'{name!r:.60}' for name in unknown) or 'nothing'}, the metadata "
+            f"{listed(draft.name for draft in classes)}. Correct the Classes of the .emd, or the labels."
         )
     return chips
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from chipwright.chips.formats.esri import EMD, MAP, TOTALS, Export, counted, entries_of, open_export
-from chipwright.chips.formats.pairing import holding
+from chipwright.chips.formats.esri import EMD, MAP, TOTALS, Export, entries_of, open_export
+from chipwright.chips.formats.pairing import EMPTY, holding
 from chipwright.errors import DataError, listed, suggestion
 
 _IMAGE_FOLDERS = ("images", "jpegimages", "images_before")
@@ -44,12 +44,12 @@ def locate_export(given: Path) -> Export:
         return open_export(given, *nested[0])
     if nested:
         raise DataError(
-            f"{given} holds {len(nested)} exports, {listed(folder.name for folder, _ in nested)}; name the ones to use, each with "
-            "its own path."
+            f"{given} holds {len(nested)} exports, {listed(folder.name for folder, _ in nested)}; name the ones to use, "
+            "each with its own path."
         )
-    raise DataError(
-        f"{given} is no training-data folder: {holding(given, entries.values())} and no images folder; {_EXPECTED}."
-    )
+    found = holding(given, entries.values())
+    also = "" if found == EMPTY else " and no images folder"
+    raise DataError(f"{given} is no training-data folder: {found}{also}; {_EXPECTED}.")
 
 
 def _check_folder(given: Path) -> None:
@@ -81,11 +81,11 @@ def _refuse_model(given: Path, entries: Mapping[str, str]) -> None:
     models = [name for lower, name in entries.items() if lower.endswith((*_MODEL_SUFFIXES, ".emd"))]
     if models:
         raise DataError(
-            f"{given} holds a trained model ({listed(sorted(models))}), not training data; give the folder that Export Training "
-            "Data wrote."
+            f"{given} holds a trained model ({listed(sorted(models))}), not training data; give the folder that "
+            "Export Training Data wrote."
         )
     if MAP in entries:
         raise DataError(
-            f"{given} has a {MAP} and no images folder: {holding(given, entries.values())}; {counted(1, 'part')} of the export "
-            "is missing, copy it whole."
+            f"{given} has a {MAP} and no images folder ({holding(given, entries.values())}); a part of the export is missing, "
+            "copy it whole."
         )

@@ -13,7 +13,7 @@ IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".mrf", ".bmp", ".jp
 """Suffixes of chips; everything else beside them (.tfw, .ovr, .aux.xml, .idx, ...) is a side-car."""
 
 NO_LABEL = "no label file"
-NO_IMAGE = "image missing"
+EMPTY = "it is empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def paired(export: Export, images: Path, labels: Path | None, suffixes: Collecti
         raise DataError(f"{images} holds no chips: {_holding(images)}; expected files such as 000000000000.tif.")
     if shared:
         account.warnings.append(
-            f"{counted(len(shared), 'chip')} have several images of one name ({listed(shared)}); one was used."
+            f"Found {counted(len(shared), 'chip name')} with several images ({listed(shared)}); one each was used."
         )
     of_labels = stems(labels, suffixes, _usual_suffix(export, -1))[0] if labels else {}
     for row in rows:
@@ -92,7 +92,7 @@ def paired(export: Export, images: Path, labels: Path | None, suffixes: Collecti
         )
     orphans = [of_labels[stem].name for stem in of_labels if stem not in of_images]
     if orphans and not absent:
-        account.warnings.append(f"{counted(len(orphans), 'label')} have no image ({listed(orphans)}); they are ignored.")
+        account.warnings.append(f"Ignored {counted(len(orphans), 'label')} without an image ({listed(orphans)}).")
     _note_blanks(export, list(of_images))
     samples = []
     for stem, image_path in of_images.items():
@@ -122,7 +122,8 @@ def _note_blanks(export: Export, names: list[str]) -> None:
     blanks = [name for name in names if " " in name]
     if blanks:
         export.account.warnings.append(
-            f"{counted(len(blanks), 'chip name')} hold blanks ({listed(blanks)}); ArcGIS cannot read these, chipwright can."
+            f"Found {counted(len(blanks), 'chip name')} with blanks ({listed(blanks)}); ArcGIS cannot read these, "
+            "chipwright can."
         )
 
 
@@ -132,10 +133,13 @@ def _holding(folder: Path) -> str:
 
 
 def holding(folder: Path, names: Collection[str]) -> str:
-    """Return what some entries of a folder are, for people: "it holds 12 .tif files and the folder a"."""
+    """Return what some entries of a folder are, for people: "it holds 12 .tif files and the folder a". Hidden files do
+    not count."""
     counts: dict[str, int] = {}
     folders = []
     for name in sorted(names):
+        if name.startswith("."):
+            continue
         if (folder / name).is_dir():
             folders.append(name)
         else:
@@ -147,4 +151,4 @@ def holding(folder: Path, names: Collection[str]) -> str:
         kinds.append(counted(sum(count for _, count in most[4:]), "other file"))
     if folders:
         kinds.append(f"the folder{'' if len(folders) == 1 else 's'} {listed(folders)}")
-    return f"it holds {listed(kinds, 9)}" if kinds else "it is empty"
+    return f"it holds {listed(kinds, 9)}" if kinds else EMPTY

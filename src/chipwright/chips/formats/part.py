@@ -80,7 +80,7 @@ def assemble(
     _note_differences(export, first.bands, usual, len(sizes))
     for reason, names in account.dropped.items():
         total = len(chips) + sum(map(len, account.dropped.values()))
-        account.warnings.append(f"{len(names)} of {counted(total, 'chip')} were dropped ({reason}): {listed(names)}.")
+        account.warnings.append(f"Dropped {len(names)} of {counted(total, 'chip')} ({reason}): {listed(names)}.")
     account.kept = len(chips)
     return Part(
         root=export.root,
@@ -132,7 +132,8 @@ def _note_differences(export: Export, bands: int, size: tuple[int, int], sizes: 
         )
     elif width and height and (width, height) != size:
         export.account.warnings.append(
-            f"The metadata of {export.root} say {width} x {height} pixels, the chips have {size[0]} x {size[1]}; the chips count."
+            f"The metadata of {export.root} say {width} x {height} pixels, the chips have {size[0]} x {size[1]}; the chips "
+            "count."
         )
 
 

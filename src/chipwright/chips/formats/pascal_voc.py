@@ -9,7 +9,7 @@ from chipwright.chips.formats.esri import Export
 from chipwright.chips.formats.pairing import images_folder, paired
 from chipwright.chips.formats.part import Part, assemble
 from chipwright.chips.formats.survey import check_type, survey
-from chipwright.chips.formats.voc_xml import CORNERS, LABEL_SUFFIXES, Annotation, Marked, annotations
+from chipwright.chips.formats.voc_xml import CORNERS, LABEL_SUFFIXES, Annotation, Marked, read_annotations
 from chipwright.errors import DataError, listed
 
 KEYWORD = "PASCAL_VOC_rectangles"
@@ -29,7 +29,7 @@ def read_pascal_voc(export: Export) -> Part:
     samples = paired(export, images_folder(export, *IMAGE_FOLDERS), export.directory(*LABEL_FOLDERS), LABEL_SUFFIXES)
     found = survey(export, samples)
     check_type(export, found)
-    labels = annotations(export, found)
+    labels = read_annotations(export, found)
     classes = declared(export)
     own_values = not classes
     if own_values:
@@ -59,8 +59,8 @@ def read_pascal_voc(export: Export) -> Part:
     if account.unknown and not any(len(chip.boxes) for chip in chips if chip.boxes is not None):
         raise DataError(
             f"No object in the labels of {export.root} is of a class that its metadata list: the labels say "
-            f"{listed(repr(name) for name in sorted(account.unknown))}, the metadata {listed(draft.name for draft in classes)}. "
-            "Correct the Classes of the .emd, or the labels."
+            f"{listed(f'{name!r:.60}' for name in sorted(account.unknown))}, the metadata "
+            f"{listed(draft.name for draft in classes)}. Correct the Classes of the .emd, or the labels."
         )
     return assemble(export, KEYWORD, found, chips, classes, own_values)
 

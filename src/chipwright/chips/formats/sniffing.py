@@ -25,7 +25,8 @@ def format_of(export: Export) -> Format:
     found = FORMATS[keyword]
     if found.read is None:
         raise DataError(
-            f"{export.root} holds {keyword} data ({evidence}), which this version cannot read yet; it reads {listed(READABLE, 20)}."
+            f"{export.root} is in the format {keyword} ({evidence}), which this version cannot read yet; "
+            f"it reads {listed(READABLE, 20)}."
         )
     return found
 

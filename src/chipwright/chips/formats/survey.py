@@ -32,6 +32,9 @@ from chipwright.errors import DataError, listed
 DECODED = 4 * 2**30
 """Bytes on disk up to which all images are decoded whole."""
 
+LARGEST = 2**30
+"""Bytes a chip may take when decoded. A damaged or hostile header can claim a size that no memory holds."""
+
 MOST_DAMAGED = 0.2
 """Share of the chips that may be damaged; they are dropped. With more, the export as a whole is not to be trusted."""
 
@@ -141,6 +144,7 @@ def _look_at_image(path: Path, siblings: Mapping[str, str], decode: bool) -> Ima
         facts = ImageFacts(
             file.width, file.height, file.count, dtype.name, _usable(nodata, dtype), _band_names(file), georeference
         )
+        _check_memory(file, dtype)
         if decode:
             file.read()
         else:
@@ -153,14 +157,21 @@ def _look_at_image(path: Path, siblings: Mapping[str, str], decode: bool) -> Ima
 def _look_at_label(path: Path) -> LabelFacts:
     _check_png_end(path)
     with rasterio.open(path) as file:
+        _check_memory(file, np.dtype(file.dtypes[0]))
         return LabelFacts(file.width, file.height, file.count, file.nodata, value_counts(whole_numbers(file.read(1))))
+
+
+def _check_memory(file: rasterio.DatasetReader, dtype: np.dtype[Any]) -> None:
+    """Raise ValueError for a raster that takes more than `LARGEST` bytes when decoded."""
+    if file.width * file.height * file.count * dtype.itemsize > LARGEST:
+        raise ValueError(f"it claims {file.width} x {file.height} pixels in {file.count} bands, which is no chip")
 
 
 def _check_png_end(path: Path) -> None:
     """Raise ValueError for a PNG without its last part: GDAL fills what is missing with zeros and says nothing."""
     if path.suffix.lower() == ".png":
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 64))
+            file.seek(max(0, path.stat().st_size - 1024))
             if b"IEND" not in file.read():
                 raise ValueError("the PNG is cut short")
 
@@ -221,15 +232,15 @@ def check_label_rasters(export: Export, chips: Sequence[Surveyed]) -> None:
     several = [chip.sample.name for chip in chips if chip.label and chip.label.bands != 1]
     if several:
         raise DataError(
-            f"{counted(len(several), 'label raster')} in {export.root} have more than one band ({listed(several)}); "
-            "a label raster holds class values in a single band, not colours. Export them as class values."
+            f"{export.root} has {counted(len(several), 'label raster')} with more than one band ({listed(several)}); a label "
+            "raster holds class values in a single band, not colours. Export them as class values."
         )
     other = [chip for chip in chips if chip.label and (chip.label.width, chip.label.height) != chip.images[0].size]
     if other:
         first = other[0]
         assert first.label is not None
         raise DataError(
-            f"{counted(len(other), 'label raster')} in {export.root} have another size than their image "
+            f"{export.root} has {counted(len(other), 'label raster')} of another size than the image "
             f"({listed(chip.sample.name for chip in other)}; {first.sample.name} has a label of {first.label.width} x "
             f"{first.label.height} pixels under an image of {first.images[0].width} x {first.images[0].height}). "
             "Export these chips again, or remove them."
@@ -262,12 +273,12 @@ def check_values(export: Export, chips: Sequence[Surveyed], values: set[int]) ->
     if unknown:
         names = sorted({name for found in unknown.values() for name in found})
         account.warnings.append(
-            f"{counted(len(names), 'label')} hold values that are no class: {listed(sorted(unknown))} "
+            f"Found {counted(len(names), 'label')} with values that are no class: {listed(sorted(unknown))} "
             f"({listed(names)}); these pixels are ignored, in training and in the figures."
         )
     if bare:
         account.warnings.append(
-            f"{len(bare)} of {counted(len(chips), 'chip')} hold no class, only background ({listed(bare)})."
+            f"Found {len(bare)} of {counted(len(chips), 'chip')} without any class, only background ({listed(bare)})."
         )
 
 

@@ -40,8 +40,8 @@ FORMATS: dict[str, Format] = {
         Format("Export_Tiles"),
         Format("CycleGAN"),
         Format("Panoptic_Segmentation"),
-        Format("change pairs (Classified_Tiles with a second image folder)"),
-        Format("captions (MultiLabeled_Tiles whose label field is Caption)"),
+        Format("ChangeDetection (Classified_Tiles with a second image folder)"),
+        Format("ImageCaptioning (MultiLabeled_Tiles whose label field is Caption)"),
     )
 }
 

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
-from chipwright.chips.formats.esri import Export
+from chipwright.chips.formats.esri import Export, counted
 from chipwright.chips.formats.survey import MOST_DAMAGED, UNREADABLE, Surveyed
 from chipwright.chips.reading import in_threads
 from chipwright.errors import DataError, listed
@@ -129,7 +129,7 @@ def _parsed(content: bytes | str) -> Annotation:
     return found
 
 
-def annotations(export: Export, chips: Sequence[Surveyed]) -> list[tuple[Surveyed, Annotation]]:
+def read_annotations(export: Export, chips: Sequence[Surveyed]) -> list[tuple[Surveyed, Annotation]]:
     """Return each chip with its label file read, in order; labels that are no XML are counted in the account with their chip.
 
     Raises:
@@ -156,7 +156,7 @@ def annotations(export: Export, chips: Sequence[Surveyed]) -> list[tuple[Surveye
         export.account.drop(UNREADABLE, name)
     if resized:
         export.account.warnings.append(
-            f"{len(resized)} label files state another image size than their chip has ({listed(resized)}); "
+            f"Found {counted(len(resized), 'label file')} stating another image size than the chip has ({listed(resized)}); "
             "if the images were resized after labelling, their boxes are wrong."
         )
     return found
