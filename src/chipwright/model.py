@@ -14,7 +14,7 @@ from torch import nn
 
 from chipwright import catalog
 from chipwright.engine.devices import choose_device, choose_precision, place, start_accelerator
-from chipwright.errors import DataError, OptionError, PackageError
+from chipwright.errors import DataError, OptionError
 from chipwright.models.base import ModelType
 from chipwright.package import Package, open_package, pack
 from chipwright.spec import ModelSpec
@@ -37,10 +37,7 @@ class Model:
         self.type: ModelType = catalog.find(self.spec.model_type)
         self.accelerator = accelerator
         network = self.type.build(self.spec, None)
-        missing, unexpected = network.load_state_dict(package.state(), strict=False)
-        if missing or unexpected:
-            odd = [*missing, *unexpected][0]
-            raise PackageError(f"The weights of {package.source} do not fit a {self.spec.model_type}: {odd!r} is missing or too many.")
+        package.load_into(network)
         self.network: nn.Module = place(network, accelerator.device).eval()
         self.task: Task = self.type.task(self.spec)
 

@@ -48,7 +48,7 @@ class Setup:
     task: Task
     notes: list[str]
     loaded: list[str]
-    folded: bool
+    held: bool
     fingerprint: dict[str, Any]
 
 
@@ -209,21 +209,23 @@ def _build(
     notes += spec.fitted.get("notes", [])
     seed_build(options.seed)
     network = model.build(spec, weights)
-    bones = [module for module in network.modules() if isinstance(module, Backbone)]
+    bones = {name: module for name, module in network.named_modules() if isinstance(module, Backbone)}
+    held = bool(weights and weights.folded)
     if weights is not None:
         notes.append(f"Backbone weights: {weights.source}.")
     if package is not None:
         report = match_state(network, package.state(), package.spec, spec)
         notes += report.sentences
-        for bone in bones:
-            mark_loaded(bone, bone.state_dict().keys())
-    folded = weights.folded if weights else bool(saved and saved["folded"])
+        held, kept = report.statistics_held, set(report.kept)
+        for prefix, bone in bones.items():
+            mark_loaded(bone, [name for name in bone.state_dict() if f"{prefix}.{name}" in kept])
     if saved is not None:
-        for bone in bones:
+        held = saved["held"]
+        for bone in bones.values():
             mark_loaded(bone, saved["loaded"])
-            if folded:
+            if held:
                 hold_statistics(bone)
-    loaded = sorted(name for bone in bones for name in loaded_names(bone))
+    loaded = sorted(name for bone in bones.values() for name in loaded_names(bone))
     notes += _freeze(options, network, loaded, freeze_loaded)
     share = shared_ground(chips, split)
     if share:
@@ -232,7 +234,7 @@ def _build(
             "model. Use --split block to validate on ground of its own."
         )
     task = model.task(spec)
-    return Setup(options, model, arguments, chips, split, spec, network, task, notes, loaded, folded, facts)
+    return Setup(options, model, arguments, chips, split, spec, network, task, notes, loaded, held, facts)
 
 
 def _check_pretrained(old: ModelSpec, model: ModelType, backbone: str | None, chips: ChipSet) -> None:
@@ -329,6 +331,6 @@ def _start_folder(options: TrainOptions, setup: Setup) -> None:
             "fingerprint": setup.fingerprint,
             "spec": setup.spec.model_dump(mode="json"),
             "loaded": setup.loaded,
-            "folded": setup.folded,
+            "held": setup.held,
         }
         write_json(checkpoints / SETUP, data)

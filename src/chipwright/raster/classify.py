@@ -27,10 +27,9 @@ def classify_raster(model: Model, raster: Path, out: Path, margin: int = 32, bat
     task = model.task
     if not isinstance(task, PixelTask):
         raise OptionError(f"{model.name} is a {model.spec.model_type}; only pixel classifiers give a class to every pixel.")
-    tile = min(model.spec.chip_size)
-    margin = min(margin, tile // 4)
     with rasterio.open(raster) as source, whole_file(out) as temporary:
-        tile = min(tile, source.width, source.height)
+        tile = min(*model.spec.chip_size, source.width, source.height)
+        margin = min(margin, tile // 4)
         profile: dict[str, Any] = {
             "driver": "GTiff", "count": 1, "dtype": "uint8", "width": source.width, "height": source.height,
             "crs": source.crs, "transform": source.transform, "compress": "deflate", "tiled": True,

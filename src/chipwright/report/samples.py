@@ -52,8 +52,8 @@ class _Line:
 def samples_picture(samples: Sequence[Sequence[Panel]], classes: Sequence[ClassInfo] = ()) -> tuple[bytes, list[int]] | None:
     """Draw rows of panels as a PNG at most 1240 pixels wide, with a legend of the class colours that occur.
 
-    Samples of one or two plain panels are set side by side. Returns the picture and the lower edge of each of its lines in pixels,
-    where a page may break it; None where there are no samples.
+    Samples of one or two plain panels are set side by side. Returns the picture and the lower edge of each of its lines in
+    pixels, where a page may break it; None where there are no samples.
     """
     rows = [list(sample) for sample in samples if len(sample)]
     if not rows:
