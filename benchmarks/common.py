@@ -28,7 +28,9 @@ def arguments(description: str, **defaults: Any) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
     for name, default in defaults.items():
         kind = type(default[0]) if isinstance(default, list) else type(default)
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default, nargs="+" if isinstance(default, list) else None)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=kind, default=default, nargs="+" if isinstance(default, list) else None
+        )
     return parser.parse_args()
 
 

@@ -1,7 +1,8 @@
 """AP50 of FASTERRCNN on `voc_palm`, split by place, beside torchvision's own detection loop over the same network.
 
-The plain loop follows torchvision's detection reference: SGD, a warm-up over the first epoch, the rate cut by ten at 60 % and 85 %
-of the epochs, random horizontal flips, float32. Network, weights, frozen layers, split, epochs, chip size and measure are the same.
+The plain loop follows torchvision's detection reference: SGD, a warm-up over the first epoch, the rate cut by ten at 60 % and
+85 % of the epochs, random horizontal flips, float32. Network, weights, frozen layers, split, epochs, chip size and measure are
+the same.
 
     python benchmarks/fasterrcnn_quality.py --seeds 0 1 2
 """
@@ -34,8 +35,9 @@ def ours(folder: Path, seed: int, epochs: int, batch: int, freeze: bool) -> tupl
     """Return (AP50 of the kept epoch, seconds, the model's spec)."""
     with scratch() as out:
         result = api.train(
-            folder, Path(out) / "m", model_type="FASTERRCNN", backbone_model=BACKBONE, max_epochs=epochs, seed=seed, split="block",
-            backbone_weights=str(data_folder() / WEIGHTS), validation_percentage=PERCENTAGE, batch_size=batch, freeze=freeze,
+            folder, Path(out) / "m", model_type="FASTERRCNN", backbone_model=BACKBONE, max_epochs=epochs, seed=seed,
+            backbone_weights=str(data_folder() / WEIGHTS), split="block", validation_percentage=PERCENTAGE, batch_size=batch,
+            freeze=freeze,
         )  # fmt: skip
         return result.metrics["average_precision"], result.seconds, api.load(result.folder).spec
 
@@ -86,7 +88,9 @@ def flipped(batch: dict[str, Any]) -> dict[str, Any]:
         if torch.rand(()) < 0.5:
             width = image.shape[-1]
             images[index] = image.flip(-1)
-            boxes[index] = torch.stack([width - boxes[index][:, 2], boxes[index][:, 1], width - boxes[index][:, 0], boxes[index][:, 3]], 1)
+            boxes[index] = torch.stack(
+                [width - boxes[index][:, 2], boxes[index][:, 1], width - boxes[index][:, 0], boxes[index][:, 3]], 1
+            )
     return batch | {"image": torch.stack(images), "boxes": boxes}
 
 
@@ -103,10 +107,18 @@ def main() -> None:
         score, seconds = plain(folder, seed, options.epochs, options.batch, bool(options.freeze), spec)
         scores["torchvision"].append(score)
         times["torchvision"].append(seconds)
-        print({name: values[-1] for name, values in scores.items()}, {name: values[-1] for name, values in times.items()}, flush=True)
+        print(
+            {name: values[-1] for name, values in scores.items()},
+            {name: values[-1] for name, values in times.items()},
+            flush=True,
+        )
     rows = [{"": name, "AP50": mean_and_spread(scores[name]), "seconds, all": f"{np.mean(times[name]):.0f}"} for name in scores]
     frozen = "frozen" if options.freeze else "unfrozen"
-    show(f"FASTERRCNN {BACKBONE} ({frozen}) on voc_palm by place, {options.epochs} epochs, seeds {options.seeds}", rows, options.out)
+    show(
+        f"FASTERRCNN {BACKBONE} ({frozen}) on voc_palm by place, {options.epochs} epochs, seeds {options.seeds}",
+        rows,
+        options.out,
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Train a U-Net on a folder of Classified_Tiles and print how good it is.
 
-    python examples/train_unet.py chips models/landcover
+python examples/train_unet.py chips models/landcover
 """
 
 import sys

@@ -86,9 +86,7 @@ def find(keyword: str) -> ModelType:
     table = rows()
     row = table.get(keyword.strip().upper())
     if row is None:
-        raise OptionError(
-            f"There is no model type {keyword!r}.{suggestion(keyword, table)} Types: {listed(table, 30)}."
-        )
+        raise OptionError(f"There is no model type {keyword!r}.{suggestion(keyword, table)} Types: {listed(table, 30)}.")
     if row.location is None:
         raise OptionError(f"{row.keyword} is not part of this version yet. It trains {listed(available(), 30)}.")
     module, name = row.location.split(":")

@@ -1,4 +1,4 @@
-"""Which scaling brings pixels to the network: that of the pretrained weights for 8-bit RGB, the chips' statistics for all else."""
+"""Which scaling brings pixels to the network: the pretrained weights' for 8-bit RGB, the chips' statistics for all else."""
 
 from __future__ import annotations
 

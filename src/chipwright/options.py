@@ -22,24 +22,16 @@ class TrainOptions(BaseModel):
     model_type: str | None = Field(None, description="Model type keyword; picked from the data if not given.")
     batch_size: int | None = Field(None, ge=1, description="Samples per step and device; picked if not given.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Model arguments by name.")
-    learning_rate: float | None = Field(
-        None, gt=0, lt=10, description="Learning rate; found by a range test if not given."
-    )
-    backbone_model: str | None = Field(
-        None, description="Backbone keyword or timm:NAME; the type's default if not given."
-    )
+    learning_rate: float | None = Field(None, gt=0, lt=10, description="Learning rate; found by a range test if not given.")
+    backbone_model: str | None = Field(None, description="Backbone keyword or timm:NAME; the type's default if not given.")
     pretrained_model: Path | None = Field(None, description="Package to fine-tune: folder, .emd or .dlpk.")
     validation_percentage: float = Field(10, gt=0, lt=100, description="Share of samples held back for validation.")
     stop_training: bool = Field(True, description="Stop early when the monitored metric no longer improves.")
-    freeze: bool | None = Field(
-        None, description="Keep the backbone's pretrained weights; None is the default, FREEZE_MODEL."
-    )
+    freeze: bool | None = Field(None, description="Keep the backbone's pretrained weights; None is the default, FREEZE_MODEL.")
     processor_type: Literal["CPU", "GPU"] | None = Field(None, description="Where to train; a GPU if there is one.")
     gpu_id: int = Field(0, ge=0, description="Which GPU.")
     backbone_weights: str = Field("imagenet", description='Backbone weights: "imagenet", "none", or a file.')
-    split: SplitMethod | None = Field(
-        None, description="How validation samples are chosen: random, stratified, block, folder."
-    )
+    split: SplitMethod | None = Field(None, description="How validation samples are chosen: random, stratified, block, folder.")
     precision: Precision = Field("auto", description="Arithmetic of training.")
     seed: int = Field(42, ge=0, lt=2**31, description="Seed of everything random.")
     workers: int | None = Field(None, ge=0, le=64, description="Loader processes; picked if not given.")

@@ -16,8 +16,8 @@ from chipwright.chips.split import Split
 
 if TYPE_CHECKING:
     from chipwright.engine.fit import FitResult
+    from chipwright.preparation import Setup
     from chipwright.report.record import DataSummary
-    from chipwright.training import Setup
 
 SAMPLES_SHOWN = 8
 
@@ -51,9 +51,7 @@ class TrainResult:
     warnings: list[str] = field(default_factory=list)
 
 
-def publish(
-    setup: Setup, result: FitResult, validation: Sequence[Any], precision: str, started: float
-) -> TrainResult:
+def publish(setup: Setup, result: FitResult, validation: Sequence[Any], precision: str, started: float) -> TrainResult:
     """Write the package and the report of a finished run and remove its checkpoints."""
     from chipwright.engine.measure import example_panels
     from chipwright.package import pack, save_package
@@ -74,6 +72,7 @@ def publish(
         history=progress.history,
         best_epoch=progress.best_epoch,
         range_test=progress.range_test,
+        schedule=setup.task.schedule,
         samples=example_panels(setup.network, setup.task, validation, reader, result.accelerator, SAMPLES_SHOWN),
         log=[*setup.notes, *progress.log],
     )

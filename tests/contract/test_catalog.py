@@ -76,18 +76,22 @@ def options(model: ModelType, **changes: Any) -> dict[str, Any]:
     """Return the options of a tiny run."""
     tiny = model.tiny
     backbone = {"backbone_model": tiny.backbone, "backbone_weights": "none"} if tiny.backbone else {}
-    return {
-        "model_type": model.keyword,
-        "max_epochs": tiny.epochs,
-        "batch_size": 4,
-        "learning_rate": tiny.learning_rate,
-        "arguments": tiny.arguments,
-        "validation_percentage": 25,
-        "processor_type": "CPU",
-        "precision": "float32",
-        "stop_training": False,
-        "augmentation": "NONE",
-    } | backbone | changes
+    return (
+        {
+            "model_type": model.keyword,
+            "max_epochs": tiny.epochs,
+            "batch_size": 4,
+            "learning_rate": tiny.learning_rate,
+            "arguments": tiny.arguments,
+            "validation_percentage": 25,
+            "processor_type": "CPU",
+            "precision": "float32",
+            "stop_training": False,
+            "augmentation": "NONE",
+        }
+        | backbone
+        | changes
+    )
 
 
 def alike(left: Any, right: Any) -> bool:
@@ -195,9 +199,7 @@ def test_saved_moved_and_loaded_elsewhere_it_predicts_identically(model: ModelTy
     assert alike(list(here), list(there))
 
 
-def test_evaluating_the_validation_chips_gives_the_figures_of_training(
-    model: ModelType, trained: Any, tmp_path: Path
-) -> None:
+def test_evaluating_the_validation_chips_gives_the_figures_of_training(model: ModelType, trained: Any, tmp_path: Path) -> None:
     chips, out = trained(model)
     result = chipwright.evaluate(out, chips, tmp_path / "evaluation", processor_type="CPU", precision="float32")
     assert (tmp_path / "evaluation" / "model_metrics.html").is_file()

@@ -21,7 +21,9 @@ def _silence() -> Any:
         yield
 
 
-def run(folder: Path, task: ToyTask | None = None, units: list[int] = UNITS, **changes: Any) -> tuple[FitResult, torch.nn.Module]:
+def run(
+    folder: Path, task: ToyTask | None = None, units: list[int] = UNITS, **changes: Any
+) -> tuple[FitResult, torch.nn.Module]:
     settings = {
         "max_epochs": 3,
         "batch_size": 8,

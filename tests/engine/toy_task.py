@@ -75,6 +75,4 @@ class ToyTask(Task):
 def network(seed: int = 0) -> nn.Module:
     """Return a tiny network with batch normalisation and dropout: state and randomness that a resume can lose."""
     torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(144, 2)
-    )
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(144, 2))

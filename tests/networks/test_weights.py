@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import torchvision
 from safetensors import safe_open
@@ -81,9 +82,13 @@ FAMILIES: dict[str, tuple[str, Callable[[nn.Module, Tensor], Tensor]]] = {
 
 
 def torchvision_state(name: str) -> tuple[nn.Module, dict[str, Tensor]]:
-    """Build torchvision's network; of VGG without the dense layers, which would fill most of the file."""
-    network = lively(getattr(torchvision.models, name)(weights=None, num_classes=5))
-    return network, {key: value for key, value in network.state_dict().items() if not key.startswith("classifier.0")}
+    """Build torchvision's network; VGG with a small classifier, for its own is nine tenths of the weights."""
+    if name == "vgg11_bn":
+        features = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["A"], batch_norm=True)
+        network = lively(nn.ModuleDict({"features": features, "classifier": nn.Sequential(nn.Linear(512, 5))}))
+    else:
+        network = lively(getattr(torchvision.models, name)(weights=None, num_classes=5))
+    return network, dict(network.state_dict())
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -101,6 +106,19 @@ def test_torchvisions_files_give_torchvisions_features(keyword: str, suffix: str
     with torch.no_grad():
         torch.testing.assert_close(backbone(images)[-1], features(network.double(), images))
     assert {f"body.{key}" for key, _ in backbone.body.named_parameters()} <= loaded_names(backbone)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "name"), [("RESNET18", "resnet18"), ("MOBILENET_V2", "mobilenetv2_100"), ("timm:test_byobnet", "test_byobnet")]
+)
+def test_timms_files_give_timms_features(keyword: str, name: str, tmp_path: Path) -> None:
+    network = lively(timm.create_model(name, num_classes=5))
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    backbone = create_backbone(keyword, 3, find_weights(keyword, str(tmp_path / "w.safetensors"))).eval()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        wanted = network.forward_intermediates(images, intermediates_only=True)[-1]
+        torch.testing.assert_close(backbone(images)[-1], wanted)
 
 
 def test_old_names_of_torchvisions_densenets_load(tmp_path: Path) -> None:
@@ -336,7 +354,9 @@ def test_fetched_weights_serve_a_machine_without_a_network(
 ) -> None:
     fetch_weights([TINY], tmp_path / "fetched")
     monkeypatch.setenv("CHIPWRIGHT_WEIGHTS", str(tmp_path / "fetched"))
-    assert is_tiny(find_weights(TINY, "imagenet"), seed=7)
+    found = find_weights(TINY, "imagenet")
+    assert is_tiny(found, seed=7)
+    assert found is not None and found.source == TINY_TAGGED
     assert downloads == [TINY]
 
 

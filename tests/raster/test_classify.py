@@ -18,11 +18,14 @@ CLASSES = tuple(ClassInfo(value=value, name=f"Class {value}", color=(value, 2 * 
 def model_that_returns_its_input() -> Any:
     """A model whose class index is the pixel's value."""
     spec = ModelSpec(
-        model_type="UNET", classes=CLASSES, bands=("Band_1",), dtype="uint8", chip_size=(64, 64), metadata_format="Classified_Tiles",
+        model_type="UNET", classes=CLASSES, bands=("Band_1",), dtype="uint8", chip_size=(64, 64),
+        metadata_format="Classified_Tiles",
         normalization=Normalization(mean=(0.0,), std=(1.0,)),
         statistics=BandStatistics(minimum=(0.0,), maximum=(3.0,), mean=(1.0,), std=(1.0,), source="computed"),
     )  # fmt: skip
-    return SimpleNamespace(name="echo", spec=spec, task=PixelTask(spec), predict=lambda images: [torch.from_numpy(i[0]) for i in images])
+    return SimpleNamespace(
+        name="echo", spec=spec, task=PixelTask(spec), predict=lambda images: [torch.from_numpy(i[0]) for i in images]
+    )
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (65, 130), (200, 33), (17, 300), (256, 191)])

@@ -41,9 +41,7 @@ def has_bfloat16_units(device: torch.device) -> bool:
     """Return whether the device computes bfloat16 in hardware, so that it is faster than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return any(
-        getattr(torch.cpu, name, lambda: False)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    )
+    return any(getattr(torch.cpu, name, lambda: False)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
 
 
 def choose_precision(precision: str, device: torch.device) -> str:

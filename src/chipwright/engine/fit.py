@@ -87,9 +87,7 @@ def fit(
     saved = checkpoints.load() if settings.resume else None
     batch_size = saved["progress"]["batch_size"] if saved else settings.batch_size
     while True:
-        run = _Run(
-            network, task, training, validation, reader, settings, folder, checkpoints, accelerator, batch_size, saved
-        )
+        run = _Run(network, task, training, validation, reader, settings, folder, checkpoints, accelerator, batch_size, saved)
         try:
             measurement = run.train()
         except RuntimeError as error:
@@ -195,9 +193,7 @@ class _Run:
         sums: dict[str, Any] = dict(progress.sums)
         started, saved_at = time.perf_counter() - progress.seconds, time.perf_counter()
         train_mode(self.network)
-        batches = console.track(
-            self.feed.batches(epoch, progress.step), f"Epoch {epoch + 1} of {size}", steps - progress.step
-        )
+        batches = console.track(self.feed.batches(epoch, progress.step), f"Epoch {epoch + 1} of {size}", steps - progress.step)
         for step, batch in enumerate(batches, progress.step):
             for optimizer in self.optimizers.values():
                 schedules.apply(optimizer, self.schedule, self._rate(), (epoch + step / steps) / size)
@@ -277,9 +273,7 @@ class _Run:
                     f"The loss became no number in epoch {int(row['epoch'])} (learning rate {self._rate():.1e}). "
                     "Give a smaller learning rate, or try precision float32."
                 )
-            self._note(
-                f"The loss became no number in epoch {int(row['epoch'])}; training stopped with the best epoch before."
-            )
+            self._note(f"The loss became no number in epoch {int(row['epoch'])}; training stopped with the best epoch before.")
             progress.finished = True
             return
         if progress.best is None or value < progress.best:
@@ -354,9 +348,7 @@ class _Run:
 def _line(row: dict[str, float], epochs: int, monitor: str, best_epoch: int) -> str:
     """Return one epoch as a line to read: losses, the monitored metric and a few more, time."""
     hidden = {"epoch", "learning_rate", "seconds", "samples_per_second"}
-    shown = {
-        name: value for name, value in row.items() if name not in hidden and not name.startswith(("train_", "valid_"))
-    }
+    shown = {name: value for name, value in row.items() if name not in hidden and not name.startswith(("train_", "valid_"))}
     wanted = {"train_loss": row["train_loss"], "valid_loss": row["valid_loss"], monitor: row[monitor]} | dict(
         list(shown.items())[:3]
     )

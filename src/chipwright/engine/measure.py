@@ -30,9 +30,7 @@ class Measurement:
         return self.losses | self.evaluation.scalars
 
 
-def measure(
-    network: nn.Module, task: Task, feed: Feed, accelerator: Accelerator, label: str = "Measuring"
-) -> Measurement:
+def measure(network: nn.Module, task: Task, feed: Feed, accelerator: Accelerator, label: str = "Measuring") -> Measurement:
     """Return losses and metrics of `network` over everything that `feed` holds, on all processes together."""
     network.eval()
     metrics, sums, count = task.metrics(), dict[str, Any](), 0

@@ -17,7 +17,7 @@ _DIVERGED = 4.0
 
 
 def planned_steps(steps_per_epoch: int, epochs: int) -> int:
-    """Return how many steps a range test may take: at most 100, one epoch, and a tenth of all steps; 0 where that is too few."""
+    """Return how many steps a range test takes: at most 100, one epoch, a tenth of all steps; 0 where that is too few."""
     steps = min(MOST_STEPS, steps_per_epoch, steps_per_epoch * epochs // 10)
     return steps if steps >= FEWEST_STEPS else 0
 

@@ -92,9 +92,7 @@ class BackboneRule:
             return keyword
         also = " or timm:NAME" if self.timm else ""
         if keyword in KEYWORDS:
-            raise OptionError(
-                f"{model_type} does not take the backbone {keyword}; it takes {listed(self.keywords, 30)}{also}."
-            )
+            raise OptionError(f"{model_type} does not take the backbone {keyword}; it takes {listed(self.keywords, 30)}{also}.")
         hint = suggestion(keyword, self.keywords)
         raise OptionError(f"There is no backbone {name!r}.{hint} {model_type} takes {listed(self.keywords, 30)}{also}.")
 
@@ -150,6 +148,4 @@ class ModelType(ABC):
 
     def default_batch_size(self, chip_size: int) -> int:
         """Return the batch size for a CPU, from a fixed table so that runs are reproducible."""
-        return max(
-            self.smallest_batch, 16 if chip_size <= 128 else 8 if chip_size <= 256 else 4 if chip_size <= 512 else 2
-        )
+        return max(self.smallest_batch, 16 if chip_size <= 128 else 8 if chip_size <= 256 else 4 if chip_size <= 512 else 2)

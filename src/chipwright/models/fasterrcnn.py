@@ -94,7 +94,8 @@ class FasterRcnn(ModelType):
             "rpn_batch_size_per_image": 64,
             "box_batch_size_per_image": 16,
         },
-        learning_rate=1e-3,
+        learning_rate=3e-4,
+        epochs=5,
     )
     emd: ClassVar[dict[str, Any]] = {
         "ModelType": "ObjectDetection",

@@ -200,8 +200,8 @@ def _load(backbone: Backbone, architecture: Architecture, weights: BackboneWeigh
     for name, pretrained in adapted.items():
         if pretrained.shape[1] != 3:
             raise OptionError(
-                f"The weights {weights.source} are for images of {pretrained.shape[1]} bands and the chips have {backbone.bands}; "
-                "weights for 3 bands are adapted to any number, others serve their own number alone."
+                f"The weights {weights.source} are for images of {pretrained.shape[1]} bands and the chips have "
+                f"{backbone.bands}; weights for 3 bands are adapted to any number, others serve their own number alone."
             )
         adapted[name] = _adapt(pretrained, own[name], scheme)
     backbone.body.load_state_dict({**own, **matched, **adapted})

@@ -43,10 +43,10 @@ class ImageClassifier(nn.Module):
             nn.Dropout(_DROPOUT[1]),
         )
         self.classify = nn.Linear(_HIDDEN, classes)
-        for layer in (self.head[2], self.classify):
-            assert isinstance(layer, nn.Linear)
-            nn.init.kaiming_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        # near zero, so that the first loss is that of guessing and the rate matters little: over rates from 1e-4 to 6e-2
+        # frozen features reach the same accuracy, where larger first logits take epochs to unlearn
+        nn.init.normal_(self.classify.weight, std=0.01)
+        nn.init.zeros_(self.classify.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""

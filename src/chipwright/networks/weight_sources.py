@@ -23,6 +23,7 @@ from chipwright.networks.state_dicts import SUFFIXES
 FOLDER_VARIABLE = "CHIPWRIGHT_WEIGHTS"
 
 _CONNECT_SECONDS = 4.0
+_STALLED_SECONDS = 30.0
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _HASH = re.compile(r"-([0-9a-f]{8,})$")
 
@@ -90,6 +91,11 @@ def _hub_files(architecture: Architecture) -> Iterator[tuple[str, str | None, st
         yield repository, revision or None, file
 
 
+def is_hub_file(path: Path) -> bool:
+    """Whether a file has the name that every weights file has in the Hugging Face hub's cache."""
+    return path.name in _HUB_FILES
+
+
 def _in_torch_cache(architecture: Architecture) -> Path | None:
     folder = torch_cache()
     if not folder.is_dir():
@@ -141,8 +147,6 @@ def download(architecture: Architecture) -> Path:
     """
     if offline():
         raise DownloadFailed("HF_HUB_OFFLINE is set, so nothing was downloaded")
-    size = f", about {architecture.megabytes} MB" if architecture.megabytes else ""
-    say(f"Downloading the weights {architecture.tagged} of {architecture.name}{size}.")
     reasons = []
     for fetch in (_download_from_hub, _download_from_address):
         try:
@@ -150,6 +154,11 @@ def download(architecture: Architecture) -> Path:
         except DownloadFailed as fault:
             reasons.append(str(fault))
     raise DownloadFailed("; ".join(reasons))
+
+
+def _announce(architecture: Architecture, address: str) -> None:
+    size = f", about {architecture.megabytes} MB" if architecture.megabytes else ""
+    say(f"Downloading the weights {architecture.tagged} of {architecture.name}{size} from {urlsplit(address).hostname}.")
 
 
 def _download_from_hub(architecture: Architecture) -> Path:
@@ -160,6 +169,7 @@ def _download_from_hub(architecture: Architecture) -> Path:
     if not files:
         raise DownloadFailed("the Hugging Face hub has none")
     _check_reachable(constants.ENDPOINT)
+    _announce(architecture, constants.ENDPOINT)
     for repository, revision, file in files:
         try:
             return Path(hf_hub_download(repository, file, revision=revision, etag_timeout=_CONNECT_SECONDS))
@@ -181,10 +191,15 @@ def _download_from_address(architecture: Architecture) -> Path:
     target = torch_cache() / Path(urlsplit(urls[0]).path).name
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = _HASH.search(target.stem)
+    _announce(architecture, urls[0])
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_STALLED_SECONDS)
     try:
         hub.download_url_to_file(urls[0], str(target), hash_prefix=digest.group(1) if digest else None, progress=False)
     except (OSError, RuntimeError) as fault:
         raise DownloadFailed(f"{urls[0]} gave no weights ({fault})") from fault
+    finally:
+        socket.setdefaulttimeout(before)
     return target
 
 

@@ -20,7 +20,7 @@ from chipwright.errors import OptionError
 from chipwright.files import whole_file
 from chipwright.networks.architectures import KEYWORDS, Architecture, default_scaling, find_architecture, weights_config
 from chipwright.networks.state_dicts import expected_tensors, match_tensors, read_weights_file
-from chipwright.networks.weight_sources import FOLDER_VARIABLE, DownloadFailed, download, find_file, own_file_stem
+from chipwright.networks.weight_sources import FOLDER_VARIABLE, DownloadFailed, download, find_file, is_hub_file, own_file_stem
 
 NONE, IMAGENET = "none", "imagenet"
 
@@ -88,8 +88,7 @@ def find_weights(backbone: str, source: str) -> BackboneWeights | None:
             raise OptionError(f'The backbone weights are {source!r}, which is neither "imagenet", "none" nor a file.')
         return _read(architecture, path, path.name)
     path = _published_file(architecture)
-    is_hub_file = path.stem in ("model", "pytorch_model")
-    return _read(architecture, path, architecture.tagged if is_hub_file else path.name)
+    return _read(architecture, path, architecture.tagged if is_hub_file(path) else path.name)
 
 
 def _published_file(architecture: Architecture) -> Path:
@@ -118,7 +117,9 @@ def _read(architecture: Architecture, path: Path, source: str) -> BackboneWeight
     metadata |= _sidecar(path)
     matched = match_tensors(tensors, expected_tensors(architecture), architecture.name, str(path))
     mean, std = _scaling(metadata, default_scaling(architecture), path)
-    return BackboneWeights(matched, mean, std, "folded" in str(metadata.get("batch_norm", "")).lower(), source)
+    # Fetched files say what they are, whatever the file is called.
+    name = str(metadata.get("network", source))
+    return BackboneWeights(matched, mean, std, "folded" in str(metadata.get("batch_norm", "")).lower(), name)
 
 
 def _sidecar(path: Path) -> dict[str, Any]:
@@ -223,5 +224,4 @@ def _fetch(architecture: Architecture, to: Path) -> Path:
 
 def _origin(architecture: Architecture, path: Path) -> str:
     config = weights_config(architecture)
-    is_hub_file = path.stem in ("model", "pytorch_model")
-    return f"https://huggingface.co/{config.hf_hub_id}" if is_hub_file and config is not None else path.name
+    return f"https://huggingface.co/{config.hf_hub_id}" if is_hub_file(path) and config is not None else path.name

@@ -79,7 +79,12 @@ def _landscape(side: float, rng: np.random.Generator) -> dict[str, list[BaseGeom
         for offset in rng.normal(0, spread, (60, 2)):
             crowns.append(Point(*(centre + offset)).buffer(rng.uniform(2.0, 5.0), quad_segs=6))
     trees = shapely.union_all(crowns).difference(taken)
-    shapes = {"Water": [water], "Trees": [trees], "Road": [roads.difference(shapely.union_all(buildings))], "Building": buildings}
+    shapes = {
+        "Water": [water],
+        "Trees": [trees],
+        "Road": [roads.difference(shapely.union_all(buildings))],
+        "Building": buildings,
+    }
     return {
         name: [part for shape in group for part in shapely.get_parts(shape.intersection(whole)) if part.area > 1]
         for name, group in shapes.items()
@@ -160,7 +165,10 @@ def _write_labels(path: Path, shapes: dict[str, list[BaseGeometry]], transform: 
     write(
         path,
         geometry=shapely.to_wkb(np.array(parts, dtype=object)),
-        field_data=[np.array([info.value for info, _ in rows], np.int32), np.array([info.name for info, _ in rows], dtype=object)],
+        field_data=[
+            np.array([info.value for info, _ in rows], np.int32),
+            np.array([info.name for info, _ in rows], dtype=object),
+        ],
         fields=np.array(["classvalue", "classname"], dtype=object),
         geometry_type="Unknown",
         crs=CRS,

@@ -44,7 +44,7 @@ class ClassificationTask(Task):
         several: whether a chip may have several classes.
     """
 
-    default_learning_rate = 2e-3
+    default_learning_rate = 3e-3
     higher_is_better = frozenset({"accuracy", "f1", "multi_label_fbeta", "average_precision"})
 
     def __init__(self, spec: ModelSpec) -> None:
