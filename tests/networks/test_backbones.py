@@ -245,4 +245,4 @@ def test_the_large_ones_run_on_real_numbers_dilated_and_odd(keyword: str) -> Non
     with torch.no_grad():
         maps = backbone(torch.randn(1, 4, 65, 71))
     assert all(feature.isfinite().all() for feature in maps)
-    assert maps[-1].shape[-2:] in {(8, 8), (9, 9)}
+    assert set(maps[-1].shape[-2:]) <= {8, 9}

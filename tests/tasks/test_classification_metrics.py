@@ -63,14 +63,14 @@ def test_several_classes_a_chip_agree_with_torchmetrics(seed: int) -> None:
         ("accuracy", reference.MultilabelAccuracy(4, average="micro")),
         ("multi_label_fbeta", reference.MultilabelFBetaScore(2.0, 4, average="micro")),
         ("f1", reference.MultilabelF1Score(4, average="macro")),
-        ("average_precision", reference.MultilabelAveragePrecision(4, average="macro")),
+        ("multi_label_average_precision", reference.MultilabelAveragePrecision(4, average="macro")),
     ):
         assert result.scalars[name] == pytest.approx(metric(probabilities, truth).item()), name
     for column, metric in (
         ("precision", reference.MultilabelPrecision(4, average=None)),
         ("recall", reference.MultilabelRecall(4, average=None)),
         ("F1", reference.MultilabelF1Score(4, average=None)),
-        ("average_precision", reference.MultilabelAveragePrecision(4, average=None)),
+        ("multi_label_average_precision", reference.MultilabelAveragePrecision(4, average=None)),
     ):
         assert [row[column] for row in result.per_class] == pytest.approx(metric(probabilities, truth).tolist())
 

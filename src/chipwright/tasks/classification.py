@@ -45,7 +45,7 @@ class ClassificationTask(Task):
     """
 
     default_learning_rate = 3e-3
-    higher_is_better = frozenset({"accuracy", "f1", "multi_label_fbeta", "average_precision"})
+    higher_is_better = frozenset({"accuracy", "f1", "multi_label_fbeta", "multi_label_average_precision"})
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)

@@ -40,9 +40,9 @@ class ClassificationMetrics(Metrics):
 
     One class a chip: `accuracy`, and `f1`, the mean of the classes' F1 scores. Chips without a known class do not count.
 
-    Several classes a chip, decided at a probability of 0.5: `accuracy` over all pairs of chip and class,
-    `multi_label_fbeta` (beta 2, over all pairs: recall counts more than precision), `f1` and `average_precision` as means over
-    the classes. Means are over classes that occur in truth or prediction.
+    Several classes a chip, decided at a probability of 0.5: `accuracy` over all pairs of chip and class, `multi_label_fbeta`
+    (beta 2, over all pairs: recall counts more than precision), `f1` and `multi_label_average_precision` as means over the
+    classes. Means are over classes that occur in truth or prediction.
 
     Args:
         classes: as `ModelSpec.classes`.
@@ -88,13 +88,13 @@ class ClassificationMetrics(Metrics):
         hits, true, found = (truth & predicted).sum(0), truth.sum(0), predicted.sum(0)
         rows = self._rows(hits, true, found)
         for index, row in enumerate(rows):
-            row["average_precision"] = _average_precision(probabilities[:, index], truth[:, index])
+            row["multi_label_average_precision"] = _average_precision(probabilities[:, index], truth[:, index])
         weighted = _BETA**2 * true.sum() + found.sum()
         scalars = {
             "accuracy": float(np.mean(truth == predicted)) if len(truth) else math.nan,
             "multi_label_fbeta": float((1 + _BETA**2) * hits.sum() / weighted) if weighted else math.nan,
             "f1": _mean(rows, "F1"),
-            "average_precision": _mean(rows, "average_precision"),
+            "multi_label_average_precision": _mean(rows, "multi_label_average_precision"),
         }
         decided = (
             f"A chip has the classes whose probability is above {THRESHOLD:g}; accuracy counts every pair of chip and class."
