@@ -10,7 +10,7 @@ demo: $(VENV)/.ready
 	$(BIN)/chipwright demo --out demo --overwrite
 
 test: $(VENV)/.ready lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow --timeout 3600

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-os.environ.setdefault("OMP_NUM_THREADS", "2")  # toy networks gain nothing from more, and parallel runs disturb each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy networks gain nothing from more, and tests run side by side
 
 import pytest
 

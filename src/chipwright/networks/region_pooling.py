@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
+import torchvision
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import MultiScaleRoIAlign
@@ -36,7 +37,7 @@ class RegionPool(MultiScaleRoIAlign):
     def forward(self, x: Mapping[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]) -> Tensor:
         """Return (regions, channels, size, size) for boxes (count, 4) in pixels, image after image."""
         levels = [x[name] for name in self.featmap_names]
-        if levels[0].device.type != "cpu" or torch.jit.is_tracing():
+        if levels[0].device.type != "cpu" or torchvision._is_tracing():
             return super().forward(x, boxes, image_shapes)
         size, channels = self.output_size[0], levels[0].shape[1]
         pixels, weights = self._pixels(levels, boxes)
