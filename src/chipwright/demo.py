@@ -97,7 +97,7 @@ def _draw_map(image: Path, classes: Path, out: Path, known: Any) -> Path:
     colors = np.full((256, 3), 235, np.uint8)
     for info in known:
         colors[info.value] = info.color
-    figure = Figure(figsize=(14, 7.4), layout="constrained")
+    figure = Figure(figsize=(14, 7.9), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     left.imshow(picture)

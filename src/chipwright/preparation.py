@@ -169,7 +169,7 @@ def _spec(
         image_space=chips.image_space,
         nodata=chips.nodata,
         metadata=chips.metadata,
-        fitted=model.fit(chips.subset(split.training), arguments),
+        fitted=model.fit(chips.subset(split.training), arguments, start.package.spec.fitted if start.package else None),
     )
 
 

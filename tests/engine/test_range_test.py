@@ -27,7 +27,15 @@ def test_a_loss_that_never_falls_gives_the_default() -> None:
 
 def test_a_fluke_is_bounded() -> None:
     rates = [10 ** (-6 + 6 * i / 29) for i in range(30)]
-    assert choose_rate(rates, [1.0 - 0.01 * i for i in range(10)] + [5.0] * 20, 1e-3) == pytest.approx(1e-3 / 30, rel=0.05)
+    assert choose_rate(rates, [1.0 - 0.01 * i for i in range(10)] + [5.0] * 20, 1e-3) == pytest.approx(1e-4)
+
+
+def test_a_loss_that_falls_at_once_and_then_scatters_gives_a_tenth_of_the_lowest_points_rate() -> None:
+    rates = [10 ** (-6 + 6 * i / 29) for i in range(30)]
+    wobble = [0.05 * (-1) ** i for i in range(30)]
+    losses = [2.0 - 0.2 * i for i in range(6)] + [0.8 - 0.01 * i + wobble[i] for i in range(12)] + [3.0 * i for i in range(12)]
+    chosen = choose_rate(rates, losses, 3e-4)
+    assert rates[12] / 10 < chosen < rates[18] / 10
 
 
 def test_weights_statistics_and_optimizer_are_put_back() -> None:
@@ -43,7 +51,7 @@ def test_weights_statistics_and_optimizer_are_put_back() -> None:
         loss = network(torch.randn(8, 4)).square().mean()
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return loss.item()
 
     curve = range_test(network, optimizer, step, 20, 1e-3)
     assert len(curve["learning_rate"]) == len(curve["loss"]) > 5

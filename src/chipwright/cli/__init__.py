@@ -6,6 +6,7 @@ they run.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -57,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_json = "--json" in (words[: words.index("--")] if "--" in words else words)
     any_console()
     quiet_libraries()
+    # threads that spin while they wait make training many times slower as soon as another program takes a core
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with results_only() if as_json else nullcontext():
         try:
             status = typer.main.get_command(app).main(words, prog_name="chipwright", standalone_mode=False)

@@ -61,19 +61,21 @@ def range_test(
 
 
 def choose_rate(rates: list[float], losses: list[float], default: float) -> float:
-    """Return the rate in the middle of the longest stretch over which the smoothed loss falls, to two digits.
+    """Return the rate that the sweep speaks for, to two digits.
 
-    The stretch is the longest decreasing subsequence, as the reference's; its midpoint is taken, on the
-    logarithmic scale the rates rise on. Where no stretch of at least a quarter of the sweep falls, `default` is returned;
-    a choice more than 30 times off the default is a fluke of a short sweep and is pulled to that bound.
+    Two readings of the smoothed loss are taken, and the larger rate wins: the middle of the longest stretch over which it
+    falls (the longest decreasing subsequence, as the reference's), and a tenth of the rate at which it is lowest, which is
+    just before it diverges. On losses that fall at any rate and then only scatter, as a detector's do while it learns the
+    background, the first finds a stretch by chance. A sweep is short and noisy, so a choice more than ten times off
+    `default` is pulled to that bound; where neither reading finds a fall, it is `default`.
     """
     smooth = _smoothed(losses)
     run = _longest_decreasing(smooth)
     if len(run) < max(3, len(smooth) // 4):
         return default
-    middle = run[len(run) // 2]
-    bounded = min(max(rates[middle], default / 30), default * 30)
-    return float(f"{bounded:.1e}")
+    lowest = min(range(len(smooth)), key=smooth.__getitem__)
+    rate = max(rates[run[len(run) // 2]], rates[lowest] / 10)
+    return float(f"{min(max(rate, default / 10), default * 10):.1e}")
 
 
 def _smoothed(losses: list[float], width: int = 2) -> list[float]:

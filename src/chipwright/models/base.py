@@ -6,6 +6,7 @@ model type costs no torch: heavy libraries are imported inside `build` and `task
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -130,8 +131,11 @@ class ModelType(ABC):
         """Raise `DataError` or `OptionError` where chips and arguments do not suit the type beyond format and ranges."""
         return
 
-    def fit(self, chips: ChipSet, arguments: Arguments) -> dict[str, Any]:
-        """Return what is fitted on the training split (class weights, anchors, ...) as JSON data for `ModelSpec.fitted`."""
+    def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return what is fitted on the training split (class weights, anchors, ...) as JSON data for `ModelSpec.fitted`.
+
+        `earlier` is what the pretrained model had fitted, when one is fine-tuned: what its weights rest on stays.
+        """
         return {}
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
@@ -111,7 +112,7 @@ class FasterRcnn(ModelType):
                 "to the images, and that the features of the export lay within its rasters."
             )
 
-    def fit(self, chips: ChipSet, arguments: Arguments) -> dict[str, Any]:
+    def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return `anchor_sizes` for strides 4, 8, ... where torchvision's match the boxes badly, and `notes` on the boxes."""
         import numpy as np
 
@@ -122,7 +123,9 @@ class FasterRcnn(ModelType):
         fitted: dict[str, Any] = {}
         notes = []
         fit = fit_sizes(np.concatenate([*boxes, np.zeros((0, 4))]), PYRAMID_STRIDES)
-        if fit is not None:
+        if earlier is not None:  # the pretrained proposal head knows its own anchors
+            fitted |= {name: value for name, value in earlier.items() if name == "anchor_sizes"}
+        elif fit is not None:
             usual = default_sizes(PYRAMID_STRIDES)
             fitted["anchor_sizes"] = list(fit.sizes)
             notes.append(

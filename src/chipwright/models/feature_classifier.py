@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -80,7 +81,7 @@ class FeatureClassifierModel(ModelType):
                 "Monitor valid_loss or accuracy."
             )
 
-    def fit(self, chips: ChipSet, arguments: Arguments) -> dict[str, Any]:
+    def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return `class_weights` by class where an argument asks for them, and `notes` that say what is balanced."""
         assert isinstance(arguments, FeatureClassifierArguments)
         counts = Counter(value for chip in chips.chips for value in chip.values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -70,7 +71,7 @@ class PixelClassifier(ModelType):
         _check_ignored(classes)
         require_labels(chips, classes, ChipReader(chips.nodata))
 
-    def fit(self, chips: ChipSet, arguments: Arguments) -> dict[str, Any]:
+    def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return `class_weights` by class index, and `notes` that name them, where an argument needs them."""
         assert isinstance(arguments, PixelArguments)
         if not (arguments.class_balancing or (arguments.weighted_dice and arguments.dice_loss_fraction > 0)):

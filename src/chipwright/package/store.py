@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -161,6 +162,13 @@ def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
         tensors[key] = tensor
     # a single entry: safetensors writes several in random order, and the same weights shall give the same file
     save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(0o666 & ~_umask())  # safetensors writes for the owner alone
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def open_package(path: Path | str) -> Package:

@@ -89,6 +89,12 @@ METRICS: dict[str, Metric] = {
         "average recall", "How much of the true objects is found at best, averaged over required overlaps.", "share", True
     ),
     "multi_label_fbeta": Metric("F-beta score", "Precision and recall of the labels of a chip in one figure.", "share", True),
+    "multi_label_average_precision": Metric(
+        "mean average precision",
+        "How well each class's chips are ranked before all others, averaged over classes.",
+        "share",
+        True,
+    ),
     "panoptic_quality": Metric("panoptic quality", "How well objects are found and outlined, in one figure.", "share", True),
     "segmentation_quality": Metric(
         "segmentation quality", "How well the objects that were found are outlined (mean IoU).", "share", True

@@ -38,7 +38,7 @@ class DetectionTask(Task):
     higher_is_better = frozenset(
         {"average_precision", "ap50", "ap75", "coco_ap", "average_recall", "precision", "recall", "f1"}
     )
-    default_learning_rate = 5e-4
+    default_learning_rate = 3e-4
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
