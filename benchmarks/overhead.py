@@ -1,7 +1,7 @@
 """What the engine's step costs over a bare step of the same network, the two taken in turn so that a busy machine slows both.
 
-The bare step trains on one batch in memory; ours draws and augments its samples, moves and normalises them, and takes the task's
-loss. The median of each is compared; chips are decoded beforehand, as from a run's second epoch on.
+The bare step trains on one batch in memory; ours draws and augments its samples, moves and normalises them, and takes the
+task's loss. The medians are compared; chips are decoded beforehand, as from a run's second epoch on.
 
     python benchmarks/overhead.py --steps 20
 """
