@@ -6,6 +6,7 @@ a plain line now and then.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 _PLAIN_SECONDS = 15.0
-_quiet = False
+_quiet = os.environ.get("RANK", "0") != "0"  # of several processes the first speaks for all
 
 
 @contextmanager

@@ -120,7 +120,7 @@ def test_a_resumed_run_reaches_the_very_weights(tmp_path: Path, step: int, kind:
 
 def test_a_run_cut_in_the_range_test_is_resumed_to_the_very_weights(tmp_path: Path) -> None:
     units = list(range(160))
-    changes: dict[str, Any] = {"learning_rate": None, "max_epochs": 6, "units": units}
+    changes: dict[str, Any] = {"learning_rate": None, "max_epochs": 10, "units": units}
     _, whole = run(tmp_path / "whole", **changes)
     with pytest.raises(OSError, match="killed"):
         run(tmp_path / "cut", Breaks(5), **changes)
@@ -131,8 +131,8 @@ def test_a_run_cut_in_the_range_test_is_resumed_to_the_very_weights(tmp_path: Pa
 
 def test_the_range_test_leaves_no_trace_in_the_weights(tmp_path: Path) -> None:
     units = list(range(160))
-    found, first = run(tmp_path / "a", units=units, learning_rate=None, max_epochs=6)
-    _, second = run(tmp_path / "b", units=units, learning_rate=found.progress.learning_rate, max_epochs=6)
+    found, first = run(tmp_path / "a", units=units, learning_rate=None, max_epochs=10)
+    _, second = run(tmp_path / "b", units=units, learning_rate=found.progress.learning_rate, max_epochs=10)
     assert same(first, second)
 
 

@@ -10,8 +10,8 @@ from chipwright.engine.range_test import choose_rate, planned_steps, range_test
 def test_a_sweep_is_short() -> None:
     assert planned_steps(1000, 20) == 100
     assert planned_steps(40, 20) == 40
-    assert planned_steps(30, 5) == 15
-    assert planned_steps(5, 5) == 0
+    assert planned_steps(60, 5) == 30
+    assert planned_steps(30, 5) == 0
 
 
 def test_the_rate_lies_inside_the_falling_stretch() -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-LOWEST, HIGHEST = 1e-6, 1.0
-FEWEST_STEPS, MOST_STEPS = 10, 100
+SPAN = 1e-2, 1e3
+"""First and last rate of the sweep, as multiples of the task's default rate; never beyond 1."""
+FEWEST_STEPS, MOST_STEPS = 20, 100
+"""With fewer steps the rates lie so far apart that the sweep says nothing."""
 _DIVERGED = 4.0
 """The sweep ends when the smoothed loss passes this many times its minimum."""
 
@@ -29,7 +31,7 @@ def range_test(
     steps: int,
     default: float,
 ) -> dict[str, Any]:
-    """Sweep the rate from 1e-6 to 1 over `steps` and return {"learning_rate": [...], "loss": [...], "chosen": rate}.
+    """Sweep the rate around `default` over `steps` and return {"learning_rate": [...], "loss": [...], "chosen": rate}.
 
     `step(i)` trains one step with the optimizer's present rates and returns its loss. Weights, statistics and optimizer state
     are put back afterwards.
@@ -39,9 +41,10 @@ def range_test(
     rates: list[float] = []
     losses: list[float] = []
     best, average = math.inf, 0.0
+    lowest, highest = default * SPAN[0], min(1.0, default * SPAN[1])
     try:
         for index in range(steps):
-            rate = LOWEST * (HIGHEST / LOWEST) ** (index / (steps - 1))
+            rate = lowest * (highest / lowest) ** (index / (steps - 1))
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["initial_lr"]
             loss = step(index)
