@@ -199,7 +199,9 @@ def test_saved_moved_and_loaded_elsewhere_it_predicts_identically(model: ModelTy
     assert alike(list(here), list(there))
 
 
-def test_evaluating_the_validation_chips_gives_the_figures_of_training(model: ModelType, trained: Any, tmp_path: Path) -> None:
+def test_an_evaluation_measures_what_training_measured_and_writes_a_report(
+    model: ModelType, trained: Any, tmp_path: Path
+) -> None:
     chips, out = trained(model)
     result = chipwright.evaluate(out, chips, tmp_path / "evaluation", processor_type="CPU", precision="float32")
     assert (tmp_path / "evaluation" / "model_metrics.html").is_file()

@@ -46,6 +46,11 @@ class Progress:
     finished: bool = False
     log: list[str] = field(default_factory=list)
 
+    def end_epoch(self) -> None:
+        """Count the epoch under way as completed and begin the next."""
+        self.epoch += 1
+        self.step, self.samples, self.seconds, self.sums = 0, 0, 0.0, {}
+
 
 class Checkpoints:
     """The `checkpoints/` folder of one run."""

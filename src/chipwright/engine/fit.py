@@ -247,13 +247,7 @@ class _Run:
             "samples_per_second": progress.samples * self.accelerator.num_processes / max(progress.seconds, 1e-9),
         }
         progress.history.append(row)
-        progress.epoch, progress.step, progress.samples, progress.seconds, progress.sums = (
-            progress.epoch + 1,
-            0,
-            0,
-            0.0,
-            {},
-        )
+        progress.end_epoch()
         self._judge(row)
         console.say(_line(row, settings.max_epochs, settings.monitor, progress.best_epoch))
         if self.accelerator.is_main_process:

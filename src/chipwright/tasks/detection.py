@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from chipwright.chips.augmentation import Recipe, Scene, apply, training_recipe, validation_recipe
+from chipwright.chips.augmentation import Recipe, Scene, apply, fill_invalid, training_recipe, validation_recipe
 from chipwright.chips.chipset import Chip
 from chipwright.chips.display import to_rgb
 from chipwright.networks.detection import losses_and_detections
@@ -59,10 +59,7 @@ class DetectionTask(Task):
     def draw(self, unit: Chip, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
         """Return image, boxes and labels of a chip, cropped to the chip size."""
         recipe = self.recipes[augment]
-        image, valid = reader.image(unit), reader.valid(unit)
-        if valid is not None:
-            fill = np.asarray(recipe.fill, image.dtype)[:, None, None]
-            image = np.where(valid[None], image, fill)
+        image = fill_invalid(reader.image(unit), reader.valid(unit), recipe.fill)
         boxes, labels = self.truth(unit)
         scene = apply(Scene([image], boxes=boxes, box_labels=labels), recipe, rng)
         return {"image": scene.images[0], "boxes": scene.boxes, "labels": scene.box_labels}
