@@ -15,14 +15,17 @@ class Format:
     """One format.
 
     Attributes:
-        keyword: its name in messages; of a format with a reader, the metadata keyword that `ChipSet.format` holds.
+        keyword: what `ChipSet.format` holds, model types list, and messages say: the reference's MetaDataMode, or a name of
+            our own for a format that shares its MetaDataMode with another.
         read: turns a folder into a part; None where there is no reader yet.
         several: whether folders of it may be given together.
+        mode: the MetaDataMode written, where it is not the keyword.
     """
 
     keyword: str
     read: Callable[[Export], Part] | None = None
     several: bool = False
+    mode: str | None = None
 
 
 FORMATS: dict[str, Format] = {
@@ -40,12 +43,14 @@ FORMATS: dict[str, Format] = {
         Format("Export_Tiles"),
         Format("CycleGAN"),
         Format("Panoptic_Segmentation"),
-        Format("ChangeDetection (Classified_Tiles with a second image folder)"),
-        Format("ImageCaptioning (MultiLabeled_Tiles whose label field is Caption)"),
+        Format("ChangeDetection", mode="Classified_Tiles"),
+        Format("ImageCaptioning", mode="MultiLabeled_Tiles"),
+        Format("ObjectTracking", mode="RCNN_Masks"),
+        Format("TimeSeries", mode="RCNN_Masks"),
     )
 }
 
-CHANGE_PAIRS, CAPTIONS = list(FORMATS)[-2:]
-"""Formats that share a metadata keyword with another and are told apart by content."""
+CHANGE_PAIRS, CAPTIONS, TRACKING, TIME_SERIES = list(FORMATS)[-4:]
+"""Formats that share a MetaDataMode with another and are told apart by content."""
 
 READABLE = tuple(row.keyword for row in FORMATS.values() if row.read is not None)
