@@ -101,6 +101,8 @@ def fitting(format_name: str) -> tuple[str, ...]:
 _PICKED = {
     "PASCAL_VOC_rectangles": "SSD",
     "KITTI_rectangles": "SSD",
+    "COCO_rectangles": "SSD",
+    "YOLO_rectangles": "SSD",
     "RCNN_Masks": "MASKRCNN",
     "Classified_Tiles": "UNET",
     "Labeled_Tiles": "FEATURE_CLASSIFIER",

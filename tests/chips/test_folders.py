@@ -270,7 +270,6 @@ def test_accented_names_are_read_from_latin_1(data: Path) -> None:
 @pytest.mark.parametrize(
     ("folder", "keyword"),
     [
-        ("kitti_phragmites", "KITTI_rectangles"),
         ("rcnn_nuclei", "RCNN_Masks"),
         ("imagenet_scenes", "Imagenet"),
         ("export_tiles_naip", "Export_Tiles"),

@@ -82,7 +82,7 @@ class FasterRcnn(ModelType):
         "Ren et al.: Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks. NeurIPS 2015, "
         "arXiv:1506.01497"
     )
-    formats = ("PASCAL_VOC_rectangles", "KITTI_rectangles")
+    formats = ("PASCAL_VOC_rectangles", "KITTI_rectangles", "COCO_rectangles", "YOLO_rectangles")
     arguments: ClassVar[type[Arguments]] = RegionArguments
     monitors = ("valid_loss", "average_precision")
     backbones = BackboneRule("RESNET34", families=("resnet", "mobilenet"))

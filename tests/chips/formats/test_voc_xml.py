@@ -6,7 +6,7 @@ from xml.etree.ElementTree import ParseError
 
 import pytest
 
-from chipwright.chips.formats import voc_xml
+from chipwright.chips.formats import label_files
 from chipwright.chips.formats.voc_xml import read_annotation
 from chipwright.errors import DataError
 
@@ -75,7 +75,7 @@ def test_deep_nesting_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voc_xml, "LARGEST", 100)
+    monkeypatch.setattr(label_files, "LARGEST", 100)
     with pytest.raises(DataError, match="at most"):
         read_annotation(label(tmp_path, "<a>" + " " * 200 + "</a>"))
 

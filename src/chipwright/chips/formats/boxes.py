@@ -1,4 +1,5 @@
-"""Boxes as labels give them made fit for training: inside the chip, right way round, at least a pixel wide."""
+"""Boxes as labels give them made fit for training: inside the chip, right way round, at least a pixel wide; and the folder of
+chips that they make."""
 
 from __future__ import annotations
 
@@ -8,14 +9,25 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from chipwright.chips.chipset import Chip
+from chipwright.chips.formats.classes import DraftClass, Lookup, declared, named
 from chipwright.chips.formats.esri import Export, counted
-from chipwright.errors import listed
+from chipwright.chips.formats.part import Part, assemble
+from chipwright.chips.formats.survey import Surveyed, check_type
+from chipwright.errors import DataError, listed
 
 SMALLEST = 1.0
 """Pixels that a box must be wide and high after clipping."""
 
 _TOLERANCE = 0.01
 """Pixels over the edge that are rounding and not worth a word: exporters write two decimals."""
+
+
+Corners = tuple[float, float, float, float]
+"""xmin, ymin, xmax, ymax in pixels; NaN for what is no number."""
+
+Marked = tuple[str, Corners]
+"""One object as its label gives it: what it says for the class, and where it is."""
 
 
 @dataclass
@@ -55,7 +67,7 @@ def _chips(entries: Sequence[str]) -> str:
 
 
 def fit_boxes(
-    marked: Sequence[tuple[str, tuple[float, float, float, float]]],
+    marked: Sequence[Marked],
     size: tuple[int, int],
     chip: str,
     value_of: Callable[[str], int | None],
@@ -64,7 +76,7 @@ def fit_boxes(
     """Return (boxes, class values): float32 (count, 4) as xmin, ymin, xmax, ymax in pixels and int64 (count,).
 
     Args:
-        marked: (class text, corners) as the label gives them; NaN for what is no number.
+        marked: the objects of its label.
         size: (width, height) of the chip.
         chip: its name, for the account.
         value_of: what a class text means, None for no class.
@@ -95,3 +107,59 @@ def fit_boxes(
             boxes.append(clipped)
             values.append(value)
     return np.array(boxes, np.float32).reshape(-1, 4), np.array(values, np.int64)
+
+
+def boxed_part(
+    export: Export,
+    keyword: str,
+    found: Sequence[Surveyed],
+    labels: Sequence[tuple[Surveyed, Sequence[Marked]]],
+    classes: Sequence[DraftClass] = (),
+) -> Part:
+    """Return a folder of chips with boxes; chips without an object are kept, they teach what is none.
+
+    Args:
+        export: the folder.
+        keyword: its format.
+        found: all readable chips.
+        labels: those of them that have a label, with its objects.
+        classes: what the format itself says of the classes where the metadata name none; without either the labels' texts are
+            taken.
+
+    Raises:
+        DataError: if chips differ in bands or pixel type, or objects are there and none is of a known class.
+    """
+    check_type(export, found)
+    drafts = declared(export)
+    own_values = not drafts
+    if own_values:
+        drafts = tuple(classes) or named(text for _, marked in labels for text, _ in marked)
+        if drafts and export.esri:
+            names = listed((draft.name for draft in drafts), 20)
+            export.account.warnings.append(f"The metadata of {export.root} name no classes; the labels name {names}.")
+    value_of = Lookup(drafts)
+    account = BoxAccount()
+    chips = []
+    for one, marked in labels:
+        facts = one.images[0]
+        boxes, values = fit_boxes(marked, facts.size, one.sample.name, value_of, account)
+        chips.append(
+            Chip(
+                name=one.sample.name,
+                folder=0,
+                images=one.sample.images,
+                width=facts.width,
+                height=facts.height,
+                boxes=boxes,
+                box_values=values,
+                georeference=facts.georeference,
+            )
+        )
+    account.close(export)
+    if account.unknown and not any(len(chip.boxes) for chip in chips if chip.boxes is not None):
+        raise DataError(
+            f"No object in the labels of {export.root} is of a class that its metadata list: the labels say "
+            f"{listed(f'{name!r:.60}' for name in sorted(account.unknown))}, the metadata "
+            f"{listed(draft.name for draft in drafts)}. Correct the Classes of the .emd, or the labels."
+        )
+    return assemble(export, keyword, found, chips, drafts, own_values)

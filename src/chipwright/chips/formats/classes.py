@@ -31,7 +31,9 @@ def declared(export: Export) -> tuple[DraftClass, ...]:
         for row in rows if isinstance(rows, list) else ():
             draft = _draft(row)
             if draft is None:
-                export.account.warnings.append(f"A class without a whole number for its value was left out: {row!r:.80}.")
+                warning = f"A class without a whole number for its value was left out: {row!r:.80}."
+                if warning not in export.account.warnings:
+                    export.account.warnings.append(warning)
             elif draft.value not in found:
                 found[draft.value] = draft
     return tuple(found[value] for value in sorted(found))

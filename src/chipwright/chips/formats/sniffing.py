@@ -121,6 +121,8 @@ def _by_labels(export: Export, labels: Path) -> tuple[str, str]:
     rasters = sum(suffixes[suffix] for suffix in IMAGE_SUFFIXES)
     if rasters:
         return "Classified_Tiles", f"{rasters} rasters in {labels.name}"
+    if folders and _contents(labels / folders[0])[0][".txt"]:
+        return _by_labels(export, labels / folders[0])
     if folders:
         return "RCNN_Masks", f"the folders {listed(folders)} in {labels.name}"
     raise DataError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chipwright.chips.formats import classified_tiles, labeled_tiles, pascal_voc
+from chipwright.chips.formats import classified_tiles, coco, kitti, labeled_tiles, pascal_voc, yolo
 from chipwright.chips.formats.esri import Export
 from chipwright.chips.formats.part import Part
 
@@ -36,9 +36,9 @@ FORMATS: dict[str, Format] = {
         Format("Labeled_Tiles", labeled_tiles.read_labeled_tiles, several=True),
         Format("MultiLabeled_Tiles", labeled_tiles.read_multilabeled_tiles, several=True),
         Format("RCNN_Masks", several=True),
-        Format("KITTI_rectangles"),
-        Format("COCO_rectangles"),
-        Format("YOLO_rectangles"),
+        Format("KITTI_rectangles", kitti.read_kitti),
+        Format("COCO_rectangles", coco.read_coco, several=True),
+        Format("YOLO_rectangles", yolo.read_yolo, several=True),
         Format("Imagenet"),
         Format("Export_Tiles"),
         Format("CycleGAN"),

@@ -19,18 +19,16 @@ _NOT_JSON = re.compile(r'("(?:[^"\\]|\\.)*")|-?\b(?:1\.#\w+|nan(?:\(\w*\))?|inf(
 _TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[\]}])')
 
 
-def read_text(path: Path) -> tuple[str, str]:
+def read_text(path: Path, largest: int | None = None) -> tuple[str, str]:
     """Return (text, encoding): UTF-8 with or without a mark, UTF-16 where marked, else Latin-1, which reads anything.
 
     Raises:
-        DataError: if the file cannot be read or is no small text file.
+        DataError: if the file cannot be read, or has more than `largest` bytes (`LARGEST` unless told).
     """
     try:
         size = path.stat().st_size
-        if size > LARGEST:
-            raise DataError(
-                f"{path} has {size / 2**20:.0f} MB; a metadata file of an export has far less. Is it the right file?"
-            )
+        if size > (largest or LARGEST):
+            raise DataError(f"{path} has {size / 2**20:.0f} MB; a file of its kind has far less. Is it the right file?")
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -42,13 +40,13 @@ def read_text(path: Path) -> tuple[str, str]:
         return content.decode("latin-1"), "latin-1"
 
 
-def read_object(path: Path) -> tuple[dict[str, Any], str]:
+def read_object(path: Path, largest: int | None = None) -> tuple[dict[str, Any], str]:
     """Return (object, encoding) of a JSON file, forgiving what exporters write beyond JSON: odd NaN spellings, trailing commas.
 
     Raises:
         DataError: if it holds no JSON object even so.
     """
-    text, encoding = read_text(path)
+    text, encoding = read_text(path, largest)
     try:
         found = json.loads(text, strict=False)
     except (ValueError, RecursionError):

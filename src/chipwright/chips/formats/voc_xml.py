@@ -14,12 +14,9 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from chipwright.chips.formats.esri import Export, counted
-from chipwright.chips.formats.survey import MOST_DAMAGED, UNREADABLE, Surveyed
-from chipwright.chips.reading import in_threads
+from chipwright.chips.formats.label_files import content_of, read_labels
+from chipwright.chips.formats.survey import Surveyed
 from chipwright.errors import DataError, listed
-
-LARGEST = 16 * 2**20
-"""Bytes of a label file; a thousand boxes take 0.3 MB."""
 
 DEEPEST = 64
 """Levels of nesting; the format has four."""
@@ -95,13 +92,10 @@ def read_annotation(path: Path) -> Annotation:
     """Return the objects of one label file.
 
     Raises:
-        DataError: if the file is hostile: entities, external parts, or beyond `LARGEST` or `DEEPEST`.
+        DataError: if the file is hostile: entities, external parts, too long, or nested beyond `DEEPEST`.
         ParseError, OSError: if it is no XML or cannot be read.
     """
-    size = path.stat().st_size
-    if size > LARGEST:
-        raise DataError(f"{path} has {size / 2**20:.0f} MB; a label file has at most {LARGEST >> 20} MB. Is it one?")
-    content = path.read_bytes()
+    content = content_of(path)
     try:
         return _parsed(content)
     except ParseError:
@@ -135,35 +129,15 @@ def read_annotations(export: Export, chips: Sequence[Surveyed]) -> list[tuple[Su
     Raises:
         DataError: if a label file is hostile, or more than a fifth of them cannot be read.
     """
-    found: list[tuple[Surveyed, Annotation]] = []
-    damaged: list[str] = []
+    found = read_labels(export, chips, read_annotation, "readable XML")
     resized: list[str] = []
-    paths = [chip.sample.label for chip in chips if chip.sample.label is not None]
-    for chip, result in zip(chips, in_threads(_try_read, paths, "Reading labels"), strict=True):
-        if isinstance(result, str):
-            damaged.append(result)
-            continue
-        found.append((chip, result))
-        claimed = (result.size.get("width"), result.size.get("height"))
+    for chip, annotation in found:
+        claimed = (annotation.size.get("width"), annotation.size.get("height"))
         if None not in claimed and claimed != chip.images[0].size and claimed != (0, 0):
             resized.append(chip.sample.name)
-    if len(damaged) > MOST_DAMAGED * len(chips):
-        raise DataError(
-            f"{len(damaged)} of {len(chips)} label files in {export.root} are not readable XML ({listed(damaged)}). "
-            f"Up to {MOST_DAMAGED:.0%} are dropped, more are not; export the folder again or remove them."
-        )
-    for name in damaged:
-        export.account.drop(UNREADABLE, name)
     if resized:
         export.account.warnings.append(
             f"Found {counted(len(resized), 'label file')} stating another image size than the chip has ({listed(resized)}); "
             "if the images were resized after labelling, their boxes are wrong."
         )
     return found
-
-
-def _try_read(path: Path) -> Annotation | str:
-    try:
-        return read_annotation(path)
-    except (ParseError, OSError, ValueError, LookupError):
-        return path.name
