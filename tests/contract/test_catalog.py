@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,10 +19,12 @@ import chipwright
 from chipwright import catalog, console
 from chipwright.chips.folders import read_chips
 from chipwright.chips.reading import ChipReader
+from chipwright.chips.split import split_chips
 from chipwright.engine.seeds import seed_build
 from chipwright.models.base import ModelType
 from chipwright.networks.pretrained import freeze_loaded, loaded_names, mark_loaded, train_mode
 from chipwright.normalization import choose_normalization
+from chipwright.options import TrainOptions
 from chipwright.spec import ModelSpec
 from chipwright.tasks.base import Task
 
@@ -199,15 +202,19 @@ def test_saved_moved_and_loaded_elsewhere_it_predicts_identically(model: ModelTy
     assert alike(list(here), list(there))
 
 
-def test_an_evaluation_measures_what_training_measured_and_writes_a_report(
+def test_an_evaluation_of_the_validation_chips_gives_trainings_figures_and_a_report(
     model: ModelType, trained: Any, tmp_path: Path
 ) -> None:
     chips, out = trained(model)
-    result = chipwright.evaluate(out, chips, tmp_path / "evaluation", processor_type="CPU", precision="float32")
+    found = read_chips([chips])
+    held_back = shutil.copytree(chips, tmp_path / "validation")
+    for index in split_chips(found, 25, None, TrainOptions.model_fields["seed"].default).training:
+        for image in found.chips[index].images:
+            (held_back / image.relative_to(chips)).unlink()
+    result = chipwright.evaluate(out, held_back, tmp_path / "evaluation", processor_type="CPU", precision="float32")
     assert (tmp_path / "evaluation" / "model_metrics.html").is_file()
-    assert set(result.metrics) == set(json.loads((out / "model_metrics.json").read_text(encoding="utf-8"))["metrics"]) | {
-        name for name in result.metrics if name.startswith("valid")
-    }
+    then = json.loads((out / "model_metrics.json").read_text(encoding="utf-8"))["metrics"]
+    assert {name: result.metrics[name] for name in then} == pytest.approx(then, rel=1e-4)
 
 
 def test_frozen_means_frozen(model: ModelType, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ _RANKING = ("iou", "average_precision", "f1", "recall", "accuracy")
 def by_importance(scalars: dict[str, float | None]) -> list[str]:
     """Return the names of all metrics, the most telling first: those with a phrase in that order, losses last.
 
-    Of several names for one metric (average_precision, ap50) only the first is returned.
+    Of several names for one metric (average_precision, ap50 in older packages) only the first is returned.
     """
     known = list(_PHRASES)
 

@@ -36,7 +36,7 @@ class DetectionTask(Task):
 
     listed_keys = frozenset({"boxes", "labels"})
     higher_is_better = frozenset(
-        {"average_precision", "ap50", "ap75", "coco_ap", "average_recall", "precision", "recall", "f1"}
+        {"average_precision", "ap75", "coco_ap", "average_recall", "precision", "recall", "f1"}
     )
     default_learning_rate = 3e-4
 

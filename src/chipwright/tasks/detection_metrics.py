@@ -40,7 +40,7 @@ class _Image:
 class DetectionMetrics(Metrics):
     """Average precision, recall and F1 over everything taken in.
 
-    Scalars: `average_precision` and `ap50` (the same: mean over classes of AP at IoU 0.5), `ap75`, `coco_ap` (0.5 to 0.95),
+    Scalars: `average_precision` (mean over classes of AP at IoU 0.5), `ap75`, `coco_ap` (0.5 to 0.95),
     `average_recall` (0.5 to 0.95, all detections), and, at the score threshold of the highest F1 over all classes,
     `best_threshold`, `precision`, `recall`, `f1`. Classes without truth are left out of means; without any truth all are 0.
     """
@@ -86,7 +86,6 @@ class DetectionMetrics(Metrics):
         threshold, chosen = _best_threshold(ranked)
         scalars = {
             "average_precision": _mean(ap50),
-            "ap50": _mean(ap50),
             "ap75": _mean(ap75),
             "coco_ap": _mean(ap),
             "average_recall": _mean(ar),
