@@ -71,11 +71,14 @@ def load(model: PathLike, *, processor_type: str | None = None, gpu_id: int = 0,
     return load_model(Path(model), processor_type=processor_type, gpu_id=gpu_id, precision=precision)
 
 
-def inspect(folder: PathLike | Sequence[PathLike]) -> dict[str, Any]:
-    """Return what training-data folders (or a model package) hold, as plain data."""
+def inspect(folder: PathLike | Sequence[PathLike], *, preview: PathLike | None = None) -> dict[str, Any]:
+    """Return what training-data folders (or a model package) hold, as plain data.
+
+    `preview` names a PNG file to draw labelled samples into.
+    """
     from chipwright.inspection import inspect as run
 
-    return run(read_folders(folder))
+    return run(read_folders(folder), Path(preview) if preview else None)
 
 
 def repackage(model: PathLike, format: str, out: PathLike | None = None) -> Path:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chipwright.chips.chipset import BandStatistics
+from chipwright.chips.display import Panel
 from chipwright.spec import ModelSpec, Normalization
-from chipwright.tasks.base import Batch, Evaluation, Metrics, Networks, Panel, Phase, Reader, Sample, Task
+from chipwright.tasks.base import Batch, Evaluation, Metrics, Networks, Phase, Reader, Sample, Task
 
 SPEC = ModelSpec(
     model_type="TOY",

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from chipwright.chips.chipset import IGNORE, BandStatistics, ClassInfo
+from chipwright.chips.display import Panel
 from chipwright.report.record import DataSummary, RunRecord
 from chipwright.spec import ModelSpec, Normalization
-from chipwright.tasks.base import Evaluation, Panel
+from chipwright.tasks.base import Evaluation
 
 COLORS = [(0, 107, 61), (214, 39, 40), (31, 119, 180), (255, 187, 51), (148, 103, 189)]
 CREATED = datetime(2025, 3, 4, 15, 30, tzinfo=UTC)

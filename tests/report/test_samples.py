@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from chipwright.chips.chipset import IGNORE, ClassInfo
+from chipwright.chips.display import Panel
 from chipwright.report.record import RunRecord
 from chipwright.report.samples import MOST_LINES, blend, draw_frame, legend_entries, render, samples_picture
-from chipwright.tasks.base import Panel
 
 Maker = Callable[..., RunRecord]
 GREY = np.full((40, 40, 3), 100, np.uint8)

@@ -111,6 +111,8 @@ class Account:
     """Reason -> names of the chips (or files) dropped for it."""
     warnings: list[str] = field(default_factory=list)
     """Sentences about what was found odd and what was done about it."""
+    evidence: str = ""
+    """What told the format."""
 
     def drop(self, reason: str, name: str) -> None:
         """Count one chip dropped for `reason`."""
@@ -119,6 +121,7 @@ class Account:
     def merge(self, other: Account) -> None:
         """Add another folder's account to this one."""
         self.kept += other.kept
+        self.evidence = self.evidence or other.evidence
         for reason, names in other.dropped.items():
             self.dropped.setdefault(reason, []).extend(names)
         self.warnings.extend(warning for warning in other.warnings if warning not in self.warnings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,31 @@ _SPREAD = 2.0
 
 _TAILS = (2.0, 98.0)
 """Percentiles of the chip that stand in where the statistics say nothing about a band."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a sample, to be drawn: an image and what lies over it.
+
+    Attributes:
+        title: such as "Truth" or "Prediction".
+        image: uint8 (height, width, 3), already stretched for display.
+        classes: int (height, width) class indices to lay over the image, IGNORE where nothing is drawn.
+        palette: colours by class index for `classes`.
+        boxes: (count, 4) pixels, with `box_texts` and `box_colors`.
+        text: a line under the picture (a class and its score, a caption).
+        good: whether the prediction is right, where that can be said; colours the text.
+    """
+
+    title: str
+    image: NDArray[np.uint8]
+    classes: NDArray[Any] | None = None
+    palette: Sequence[tuple[int, int, int]] = ()
+    boxes: NDArray[np.float32] | None = None
+    box_texts: Sequence[str] = ()
+    box_colors: Sequence[tuple[int, int, int]] = ()
+    text: str = ""
+    good: bool | None = None
 
 
 def to_rgb(

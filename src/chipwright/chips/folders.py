@@ -92,7 +92,7 @@ def _signed(part: Part) -> Account:
     name = part.root.name
     warnings = [text if str(part.root) in text else f"{name}: {text}" for text in part.account.warnings]
     dropped = {reason: [f"{name}/{chip}" for chip in chips] for reason, chips in part.account.dropped.items()}
-    return Account(part.account.kept, dropped, warnings)
+    return Account(part.account.kept, dropped, warnings, part.account.evidence)
 
 
 def _check_alike(parts: Sequence[Part]) -> None:

@@ -64,6 +64,20 @@ class Ground:
         same = self.planes[some[first]] == self.planes[others[second]]
         return np.unique(some[first[same]])
 
+    def overlapping(self) -> NDArray[np.bool_]:
+        """Return for each chip whether it shares ground with another, (count,)."""
+        first, second = shapely.STRtree(self.footprints).query(self.footprints, predicate="intersects")
+        other = (first != second) & (self.planes[first] == self.planes[second])
+        found = np.zeros(len(self.footprints), bool)
+        found[first[other]] = True
+        return found
+
+    def layers(self) -> float:
+        """Return on how many chips a piece of ground lies in the mean, of the ground that lies on any."""
+        planes = [self.footprints[self.planes == plane] for plane in np.unique(self.planes)]
+        covered = sum(shapely.area(shapely.union_all(footprints)) for footprints in planes)
+        return float(shapely.area(self.footprints).sum() / covered) if covered else 0.0
+
     def extent(self, indices: NDArray[np.int64]) -> int:
         """Return about how many chips it takes to cover the ground of the chips at `indices` once."""
         cells = np.floor(self.centers[indices] / np.median(self.sides[indices]))

@@ -19,17 +19,20 @@ def inspect(
     in_folder: Annotated[
         list[Path], typer.Argument(metavar="IN_FOLDER...", help="Training-data folder(s), or a trained model.")
     ],
+    preview: Annotated[
+        Path | None, typer.Option("--preview", metavar="FILE.png", help="Draw some labelled samples into a picture.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a folder of chips holds.
 
     Format, chips, bands, classes and their balance, what is wrong with it, and the model types that fit.
 
-    Example: chipwright inspect chips
+    Example: chipwright inspect chips --preview samples.png
     """
     from chipwright import api
 
-    facts = api.inspect([folder.expanduser() for folder in in_folder])
+    facts = api.inspect([folder.expanduser() for folder in in_folder], preview=preview.expanduser() if preview else None)
     emit(facts, as_text(plain_data(facts)), as_json)
 
 
@@ -48,6 +51,8 @@ def as_text(facts: Mapping[str, Any]) -> str:
             blocks.append(f"{title}:\n" + columns(rows, indent=2))
         elif name == "statistics":
             blocks.append(f"{title}:\n" + _statistics(value, facts.get("bands") or []))
+        elif name == "fits_not":
+            blocks.append("Model types that do not fit:\n" + columns([[key, str(why)] for key, why in value.items()], indent=2))
         elif isinstance(value, list) and isinstance(value[0], Mapping):
             blocks.append(f"{title}:\n" + _records(value))
         elif isinstance(value, Mapping):

@@ -12,9 +12,10 @@ from accelerate import Accelerator
 from torch import nn
 
 from chipwright import console
+from chipwright.chips.display import Panel
 from chipwright.engine.feed import Feed
 from chipwright.engine.seeds import seed_step
-from chipwright.tasks.base import Evaluation, Panel, Reader, Task
+from chipwright.tasks.base import Evaluation, Reader, Task
 
 
 @dataclass(frozen=True)

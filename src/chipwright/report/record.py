@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from chipwright.tasks.base import Evaluation, Panel
+    from chipwright.chips.display import Panel
+    from chipwright.tasks.base import Evaluation
 
 
 @dataclass(frozen=True)

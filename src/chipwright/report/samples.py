@@ -21,7 +21,7 @@ from chipwright.report.drawing import BAD, GOOD, INK, fonts, label_text, to_png
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from chipwright.tasks.base import Panel
+    from chipwright.chips.display import Panel
 
 MOST_LINES = 8
 """Lines of samples in the picture."""
@@ -49,17 +49,19 @@ class _Line:
     texts: int
 
 
-def samples_picture(samples: Sequence[Sequence[Panel]], classes: Sequence[ClassInfo] = ()) -> tuple[bytes, list[int]] | None:
+def samples_picture(
+    samples: Sequence[Sequence[Panel]], classes: Sequence[ClassInfo] = (), dense: bool = False
+) -> tuple[bytes, list[int]] | None:
     """Draw rows of panels as a PNG at most 1240 pixels wide, with a legend of the class colours that occur.
 
-    Samples of one or two plain panels are set side by side. Returns the picture and the lower edge of each of its lines in
-    pixels, where a page may break it; None where there are no samples.
+    Samples of one or two plain panels are set side by side; with `dense` also those with something drawn over them. Returns
+    the picture and the lower edge of each of its lines in pixels, where a page may break it; None where there are no samples.
     """
     rows = [list(sample) for sample in samples if len(sample)]
     if not rows:
         return None
     panels_each = max(len(row) for row in rows)
-    overlaid = any(panel.classes is not None or panel.boxes is not None for row in rows for panel in row)
+    overlaid = not dense and any(panel.classes is not None or panel.boxes is not None for row in rows for panel in row)
     abreast = 1 if overlaid else {1: 4, 2: 2}.get(panels_each, 1)  # what is drawn over a picture asks for room
     rows = rows[: MOST_LINES * abreast]
     abreast = min(abreast, len(rows))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chipwright.chips.chipset import Chip
+from chipwright.chips.display import Panel
 from chipwright.spec import ModelSpec, Normalization
 
 Sample = dict[str, Any]
@@ -96,31 +97,6 @@ class Metrics(ABC):
     @abstractmethod
     def compute(self) -> Evaluation:
         """Return the figures over everything taken in."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One picture of a sample, to be drawn by the report: an image and what lies over it.
-
-    Attributes:
-        title: such as "Truth" or "Prediction".
-        image: uint8 (height, width, 3), already stretched for display.
-        classes: int (height, width) class indices to lay over the image, IGNORE where nothing is drawn.
-        palette: colours by class index for `classes`.
-        boxes: (count, 4) pixels, with `box_texts` and `box_colors`.
-        text: a line under the picture (a class and its score, a caption).
-        good: whether the prediction is right, where that can be said; colours the text.
-    """
-
-    title: str
-    image: NDArray[np.uint8]
-    classes: NDArray[Any] | None = None
-    palette: Sequence[tuple[int, int, int]] = ()
-    boxes: NDArray[np.float32] | None = None
-    box_texts: Sequence[str] = ()
-    box_colors: Sequence[tuple[int, int, int]] = ()
-    text: str = ""
-    good: bool | None = None
 
 
 class Normalize(nn.Module):

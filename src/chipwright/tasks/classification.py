@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from chipwright.chips.augmentation import Scene, apply, fill_invalid, squish, training_recipe, validation_recipe
 from chipwright.chips.chipset import Chip
-from chipwright.chips.display import to_rgb
+from chipwright.chips.display import Panel, to_rgb
 from chipwright.spec import ModelSpec
-from chipwright.tasks.base import Batch, Networks, Panel, Phase, Reader, Sample, Task
+from chipwright.tasks.base import Batch, Networks, Phase, Reader, Sample, Task
 from chipwright.tasks.classification_metrics import THRESHOLD, ChipClasses, ClassificationMetrics
 
 MIXUP_ALPHA = 0.4

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from chipwright.chips.augmentation import Recipe, Scene, apply, fill_invalid, training_recipe, validation_recipe
 from chipwright.chips.chipset import Chip
-from chipwright.chips.display import to_rgb
+from chipwright.chips.display import Panel, to_rgb
 from chipwright.networks.detection import losses_and_detections
 from chipwright.spec import ModelSpec
-from chipwright.tasks.base import Batch, Networks, Panel, Phase, Reader, Sample, Task
+from chipwright.tasks.base import Batch, Networks, Phase, Reader, Sample, Task
 from chipwright.tasks.detection_metrics import DetectionMetrics, matches
 
 Prediction = dict[str, Tensor]
@@ -35,9 +35,7 @@ class DetectionTask(Task):
     """Sample keys that the network's targets are made of."""
 
     listed_keys = frozenset({"boxes", "labels"})
-    higher_is_better = frozenset(
-        {"average_precision", "ap75", "coco_ap", "average_recall", "precision", "recall", "f1"}
-    )
+    higher_is_better = frozenset({"average_precision", "ap75", "coco_ap", "average_recall", "precision", "recall", "f1"})
     default_learning_rate = 3e-4
 
     def __init__(self, spec: ModelSpec) -> None:

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from chipwright.chips.augmentation import Recipe, Scene, apply, fill_invalid, training_recipe, validation_recipe
 from chipwright.chips.chipset import IGNORE, Chip
-from chipwright.chips.display import to_rgb
+from chipwright.chips.display import Panel, to_rgb
 from chipwright.errors import DataError
 from chipwright.networks.losses import PixelLoss
 from chipwright.spec import ModelSpec
-from chipwright.tasks.base import Batch, Networks, Panel, Phase, Reader, Sample, Task
+from chipwright.tasks.base import Batch, Networks, Phase, Reader, Sample, Task
 from chipwright.tasks.pixel_classes import PixelClasses
 from chipwright.tasks.pixel_metrics import PixelMetrics
 

@@ -22,6 +22,7 @@ def format_of(export: Export) -> Format:
         DataError: if it is unknown, or has no reader yet; the sentence says what was found and which formats can be read.
     """
     keyword, evidence = _sniff(export)
+    export.account.evidence = evidence
     found = FORMATS[keyword]
     if found.read is None:
         raise DataError(
