@@ -89,7 +89,7 @@ def _types(chips: ChipSet) -> tuple[list[str], dict[str, str]]:
                 raise DataError(f"trains on {listed(model.formats)}")
             if len(chips) < 2:
                 raise DataError("needs at least 2 chips, one to train on and one to validate with")
-            model.check(chips, model.arguments())
+            model.check(chips, model.arguments.model_validate({}))
         except UsageError as error:
             others[keyword] = str(error)
         else:
