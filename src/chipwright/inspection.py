@@ -36,7 +36,7 @@ def inspect(paths: Sequence[Path], preview: Path | None = None) -> dict[str, Any
     if preview:
         _check_preview(preview, paths)
     chips = read_chips(paths)
-    facts = _facts(chips)
+    facts = facts_of(chips)
     if preview:
         from chipwright.preview import preview as draw
 
@@ -46,7 +46,8 @@ def inspect(paths: Sequence[Path], preview: Path | None = None) -> dict[str, Any
     return facts
 
 
-def _facts(chips: ChipSet) -> dict[str, Any]:
+def facts_of(chips: ChipSet) -> dict[str, Any]:
+    """Return the facts of chips that were read."""
     balance, unit = class_balance(chips, {"count": range(len(chips))})
     total = sum(row["count"] for row in balance)
     for row in balance:

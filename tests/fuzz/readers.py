@@ -1,0 +1,125 @@
+"""Damage folders of every format and read them: only a `DataError` may come out, soon, and nothing may be written.
+
+python tests/fuzz/readers.py --minutes 30
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import box_builders
+import builders
+from fuzz.mutations import damage
+
+from chipwright import console, inspection
+from chipwright.chips.folders import read_chips
+from chipwright.chips.reading import ChipReader
+from chipwright.errors import DataError
+from chipwright.preview import preview
+
+SLOW = 20.0
+"""Seconds after which reading a folder of six small chips counts as hanging."""
+
+_BOX = (4.0, 4.0, 30.0, 30.0)
+
+FOLDERS: dict[str, Callable[[Path], Path]] = {
+    "classified": lambda folder: builders.classified_tiles(
+        folder, count=6, size=32, bands=4, dtype="uint16", georeferenced=True
+    ),
+    "classified_jpg": lambda folder: builders.classified_tiles(
+        folder, count=6, size=32, image_suffix="jpg", label_suffix="png"
+    ),
+    "voc": lambda folder: builders.voc(folder, count=6, size=64, image_suffix="png", georeferenced=True),
+    "labeled": lambda folder: builders.labeled_tiles(folder, count=6, size=32),
+    "multilabeled": lambda folder: builders.multilabeled_tiles(folder, count=6, size=32),
+    "kitti": lambda folder: box_builders.kitti(folder, {f"{index}": [("a", _BOX), ("b", _BOX)] for index in range(6)}),
+    "yolo": lambda folder: box_builders.yolo(folder, {f"{index}": [(0, _BOX), (1, _BOX)] for index in range(6)}, ["a", "b"]),
+    "coco": lambda folder: box_builders.coco(folder, {f"{index}": [(1, _BOX)] for index in range(6)}, {1: "a", 2: "b"}),
+}
+
+
+class Finding(Exception):  # noqa: N818 - what the hunt is for
+    """Something other than chips or a sentence came out."""
+
+
+def attempt(whole: Path, seed: int) -> str:
+    """Damage a copy of the folder `whole` and read it; return "loaded" or the beginning of the sentence.
+
+    Raises:
+        Finding: where anything else happened.
+    """
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = shutil.copytree(whole, Path(scratch) / "chips")
+        done = damage(folder, rng)
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        started = time.monotonic()
+        try:
+            outcome = _read(folder)
+        except DataError as error:
+            outcome = str(error).replace(str(folder), "FOLDER")[:60]
+            if "\n" in str(error) or len(str(error)) > 2000:
+                raise Finding(f"seed {seed} ({done}): no single sentence: {str(error)[:3000]!r}") from error
+        except Exception as error:
+            raise Finding(f"seed {seed} ({done}):\n{traceback.format_exc()}") from error
+        if time.monotonic() - started > SLOW:
+            raise Finding(f"seed {seed} ({done}): took {time.monotonic() - started:.0f} s")
+        if before != {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}:
+            raise Finding(f"seed {seed} ({done}): the folder was written to")
+    return outcome
+
+
+def _read(folder: Path) -> str:
+    """Do what a user does with a folder: open it, have it inspected, look at it, read every chip."""
+    chips = read_chips([folder])
+    inspection.facts_of(chips)
+    preview(chips, 2)
+    reader = ChipReader(chips.nodata)
+    for chip in chips.chips:
+        for index in range(len(chip.images)):
+            reader.image(chip, index)
+            reader.valid(chip, index)
+        if chip.label is not None:
+            reader.label(chip)
+    return "loaded"
+
+
+def main() -> None:
+    """Hunt for as long as asked and print what was found."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=sorted(FOLDERS))
+    options = parser.parse_args()
+    names = [options.only] if options.only else sorted(FOLDERS)
+    outcomes: Counter[str] = Counter()
+    findings = 0
+    with tempfile.TemporaryDirectory() as scratch, console.quiet():
+        wholes = {name: FOLDERS[name](Path(scratch) / name) for name in names}
+        seed, end = options.seed, time.process_time() + 60 * options.minutes
+        while time.process_time() < end:
+            name = names[seed % len(names)]
+            try:
+                outcomes[attempt(wholes[name], seed)] += 1
+            except Finding as finding:
+                findings += 1
+                print(f"{name}, {finding}", flush=True)
+            seed += 1
+    print(f"{seed - options.seed} folders read, {findings} findings; {len(outcomes)} outcomes, of them:")
+    for outcome, count in outcomes.most_common(40):
+        print(f"{count:7d}  {outcome}")
+
+
+if __name__ == "__main__":
+    main()
