@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,11 +26,13 @@ class NewObject:
         value: its class value.
         box: its bounding box, within the chip.
         mask: (height, width), True where the object is; None where only the box is known.
+        identity: its number through all frames of a video, from 1; None numbers the objects of a chip in order.
     """
 
     value: int
     box: ChipBox
     mask: NDArray[np.bool_] | None = None
+    identity: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +40,7 @@ class NewChip:
     """One training sample about to be written; a format writes what it has a place for.
 
     Attributes:
-        images: one (bands, height, width) array, or two (second raster, second date, the other domain).
+        images: one (bands, height, width) array, or two (second raster, second date).
         label: class values as (height, width) whole numbers.
         objects: boxes and instances.
         values: class values of the whole chip.
@@ -45,6 +48,9 @@ class NewChip:
         sequence, frame: place in a video.
         georeference: where it lies.
         name: file stem to keep; None numbers the chips.
+        domain: of CycleGAN, 0 for A and 1 for B.
+        image_files: files that hold the images exactly; those in the export's chip format are copied instead of encoded.
+        label_file: a TIFF that holds the label exactly, copied likewise.
     """
 
     images: tuple[NDArray[Any], ...]
@@ -56,6 +62,9 @@ class NewChip:
     frame: int | None = None
     georeference: GeoReference | None = None
     name: str | None = None
+    domain: int = 0
+    image_files: tuple[Path, ...] = ()
+    label_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class ExportFacts:
         classes: sorted by value.
         bands: names, in file order; `second_bands` those of the second image, where there is one.
         tile_size: (width, height) in pixels.
-        chip_format: of the images; label rasters are TIFF, or PNG beside PNG and JPEG images.
+        chip_format: of the images; label rasters are TIFF, those of ObjectTracking PNG.
         start_index: number of the first chip.
         nodata: of the images, if any.
         cell_size: (x, y) in units of the reference system.
