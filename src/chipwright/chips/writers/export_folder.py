@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from chipwright.chips.formats.esri import MAP
 from chipwright.chips.formats.survey import value_counts
 from chipwright.chips.reading import valid_pixels
@@ -35,15 +38,17 @@ class ExportFolder:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.mode = mode
-        self.facts = facts if kind.lists_classes else replace(facts, classes=())
-        self.labels = kind(folder, self.facts)
+        self.facts = facts
+        self.labels = kind(folder, facts)
         self.labels.metadata()  # what is missing is said before anything is written
-        self.features = FeatureTally(self.facts.classes)
-        self.pixels = PixelTally(self.facts.classes)
-        self.values = {info.value for info in self.facts.classes}
+        self.features = FeatureTally(facts.classes)
+        self.pixels = PixelTally(facts.classes)
+        self.values = {info.value for info in facts.classes}
         self.bands = [facts.bands] + ([facts.second_bands] if kind.pairs or facts.second_bands else [])
+        self.nodata = (facts.nodata, facts.nodata if facts.second_nodata is None else facts.second_nodata)
         self.moments: list[Moments] = []
         self.count = 0
+        self.next_index = facts.start_index
         self.map = (folder / MAP).open("w", encoding="utf-8", newline=LINE_END)
 
     def write(self, chip: NewChip) -> str:
@@ -59,15 +64,20 @@ class ExportFolder:
         self._measure(chip)
         self.map.write(map_line(images, written.files) + "\n")
         self.count += 1
+        if stem.isdecimal():
+            self.next_index = max(self.next_index, int(stem) + 1)
         return stem
 
     def close(self) -> None:
         """Write what is said once, at the end."""
         self.map.close()
         self.labels.close()
-        kinds = self.labels
-        tallies = [*([self.pixels] if kinds.pixels else []), *([self.features] if kinds.features else [])]
-        write_metadata(self.folder, self.mode, self.facts, self.labels, self.moments, tallies, self.count)
+        tallies: list[FeatureTally | PixelTally] = [
+            *([self.pixels] if self.labels.pixels else []),
+            *([self.features] if self.labels.features else []),
+        ]
+        counts = (self.count, self.next_index)
+        write_metadata(self.folder, self.mode, self.facts, self.labels, self.moments, tallies, *counts)
 
     def abandon(self) -> None:
         """Close open files, so that the folder can be removed on every system."""
@@ -85,7 +95,7 @@ class ExportFolder:
         if any(raster.shape[-2:] != size for raster in rasters):
             raise ValueError(f"a chip's images, label and masks differ in size: {size}, {[one.shape for one in rasters]}")
         unknown = ({one.value for one in chip.objects} | set(chip.values)) - self.values
-        if unknown and self.labels.lists_classes:
+        if unknown and self.values:
             raise ValueError(f"{sorted(unknown)} are not values of the export's classes ({sorted(self.values)})")
         for image in chip.images:
             check_chip_format(self.facts.chip_format, image)
@@ -106,12 +116,14 @@ class ExportFolder:
             if source is not None and copied:
                 copy_raster(source, path)
             else:
-                write_image(path, pixels, facts.chip_format, self.bands[at], facts.nodata, chip.georeference)
+                about = (self.bands[at], self.nodata[at], chip.georeference, _masks(chip)[at])
+                write_image(path, pixels, facts.chip_format, *about)
             found.append(text)
         return found
 
     def _measure(self, chip: NewChip) -> None:
-        parts = [measured(image, valid_pixels(image, self.facts.nodata)) for image in chip.images]
+        masked = zip(chip.images, self.nodata, _masks(chip), strict=False)
+        parts = [measured(image, valid_pixels(image, nodata, mask)) for image, nodata, mask in masked]
         self.moments = [pooled(pair) for pair in zip(self.moments, parts, strict=True)] if self.moments else parts
 
     def _cell_area(self, chip: NewChip) -> float:
@@ -122,7 +134,12 @@ class ExportFolder:
         return abs(a * e - b * d)
 
 
+def _masks(chip: NewChip) -> Sequence[NDArray[np.bool_] | None]:
+    return chip.valid or [None] * len(chip.images)
+
+
 def domains(facts: ExportFacts) -> Sequence[ExportFacts]:
     """Return the facts of CycleGAN's two folders."""
-    second = replace(facts, bands=facts.second_bands or facts.bands)
-    return [replace(one, second_bands=()) for one in (facts, second)]
+    nodata = facts.nodata if facts.second_nodata is None else facts.second_nodata
+    second = replace(facts, bands=facts.second_bands or facts.bands, nodata=nodata)
+    return [replace(one, second_bands=(), second_nodata=None) for one in (facts, second)]

@@ -25,22 +25,25 @@ class Written:
 
 
 class Labels:
-    """Writes the labels of one export; this one, of Export_Tiles and CycleGAN, writes none.
+    """Writes the labels of one export; this one writes none, for CycleGAN.
 
     Attributes:
         pixels, features: whether the statistics count the pixels of label rasters, and features.
-        lists_classes: whether the metadata have a list of classes.
         pairs: whether each chip has two images.
     """
 
     pixels: ClassVar[bool] = False
     features: ClassVar[bool] = True
-    lists_classes: ClassVar[bool] = True
     pairs: ClassVar[bool] = False
 
     def __init__(self, folder: Path, facts: ExportFacts) -> None:
         self.folder = folder
         self.facts = facts
+
+    @property
+    def lists_classes(self) -> bool:
+        """Whether the metadata have a list of classes; formats that have none may leave it out."""
+        return bool(self.facts.classes)
 
     def metadata(self) -> dict[str, Any]:
         """Return keys of the .emd that the format brings; the export's own facts go before them.
@@ -82,12 +85,6 @@ class Labels:
         path = self.folder.joinpath(*parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         return "/".join(parts), path
-
-
-class ImageTiles(Labels):
-    """Export_Tiles and CycleGAN: images alone."""
-
-    lists_classes = False
 
 
 def only_value(chip: NewChip, stem: str, keyword: str) -> int:

@@ -53,6 +53,7 @@ def write_metadata(
     moments: Sequence[Moments],
     tallies: Sequence[FeatureTally | PixelTally],
     chips: int,
+    next_index: int,
 ) -> None:
     """Write the .emd, esri_accumulated_stats.json and stats.txt of one folder of chips; map.txt was written along the way.
 
@@ -64,6 +65,7 @@ def write_metadata(
         moments: of the pixels of the first image, and of the second where there is one.
         tallies: what was counted; the first is shown in stats.txt.
         chips: how many there are.
+        next_index: number that a chip added later would have.
     """
     bands = [facts.bands, facts.second_bands][: len(moments)]
     properties = _properties(facts, bands)
@@ -78,7 +80,7 @@ def write_metadata(
         "NumClasses": len(facts.classes),
         "NumTiles": chips,
         "NumTilesAsDouble": chips,
-        "NextTileIndex": facts.start_index + chips,
+        "NextTileIndex": next_index,
         "OutputFeatures": not labels.pixels,
         "MetaDataMode": mode,
         **cells,

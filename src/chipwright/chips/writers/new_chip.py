@@ -49,6 +49,8 @@ class NewChip:
         georeference: where it lies.
         name: file stem to keep; None numbers the chips.
         domain: of CycleGAN, 0 for A and 1 for B.
+        valid: for each image (height, width), True where it holds data, or None: what the source's own mask says beside its
+            nodata value and NaN. It goes into TIFF chips as their mask, and into the statistics.
         image_files: files that hold the images exactly; those in the export's chip format are copied instead of encoded.
         label_file: a TIFF that holds the label exactly, copied likewise.
     """
@@ -63,6 +65,7 @@ class NewChip:
     georeference: GeoReference | None = None
     name: str | None = None
     domain: int = 0
+    valid: tuple[NDArray[np.bool_] | None, ...] = ()
     image_files: tuple[Path, ...] = ()
     label_file: Path | None = None
 
@@ -77,7 +80,7 @@ class ExportFacts:
         tile_size: (width, height) in pixels.
         chip_format: of the images; label rasters are TIFF, those of ObjectTracking PNG.
         start_index: number of the first chip.
-        nodata: of the images, if any.
+        nodata: of the images, if any; `second_nodata` that of the second images where it is another (NaN: none).
         cell_size: (x, y) in units of the reference system.
         wkid: EPSG code of the reference system, if it has one.
         image_space: "MAP_SPACE" or "PIXEL_SPACE".
@@ -93,6 +96,7 @@ class ExportFacts:
     chip_format: ChipFormat = "TIFF"
     start_index: int = 0
     nodata: float | None = None
+    second_nodata: float | None = None
     cell_size: tuple[float, float] = (1.0, 1.0)
     wkid: int | None = None
     image_space: str = "MAP_SPACE"

@@ -37,6 +37,16 @@ class ClassifiedTiles(Labels):
         return Written((text,))
 
 
+class ThematicTiles(ClassifiedTiles):
+    """Export_Tiles: images alone, or with a second image, or with a raster of what they show."""
+
+    pixels = False
+    features = True
+
+    def write(self, chip: NewChip, stem: str, image: str) -> Written:
+        return Written() if chip.label is None else super().write(chip, stem, image)
+
+
 class ChangeTiles(ClassifiedTiles):
     """ChangeDetection: two images, and a raster of what changed."""
 

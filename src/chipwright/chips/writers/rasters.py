@@ -71,11 +71,13 @@ def write_image(
     bands: Sequence[str] = (),
     nodata: float | None = None,
     georeference: GeoReference | None = None,
+    valid: NDArray[np.bool_] | None = None,
 ) -> None:
     """Write (bands, height, width) pixels and, beside what is no TIFF, the files that say where they lie and what is nodata.
 
     Args:
         bands: names; Red, Green, Blue are shown as such.
+        valid: (height, width), where there is data; TIFF only.
 
     Raises:
         ChipwrightError: if the file cannot be written.
@@ -92,8 +94,10 @@ def write_image(
     elif chip_format == "MRF":
         profile["nodata"] = declared
     try:
-        with raster_options(), rasterio.open(path, "w", **profile) as file:
+        with raster_options(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as file:
             file.write(pixels)
+            if valid is not None and chip_format == "TIFF":
+                file.write_mask(valid)
         if chip_format != "TIFF":
             _write_side_cars(path, georeference, declared)
     except (RasterioError, OSError) as error:

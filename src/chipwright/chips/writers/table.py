@@ -6,9 +6,9 @@ from chipwright.chips.formats.table import CAPTIONS, CHANGE_PAIRS, TIME_SERIES, 
 from chipwright.chips.writers.coco_labels import CocoLabels
 from chipwright.chips.writers.folder_labels import ImagenetFolders
 from chipwright.chips.writers.kitti_labels import KittiLabels
-from chipwright.chips.writers.labels import ImageTiles, Labels
+from chipwright.chips.writers.labels import Labels
 from chipwright.chips.writers.mask_labels import PanopticLabels, RcnnMasks, TimeSeries, TrackedMasks
-from chipwright.chips.writers.raster_labels import ChangeTiles, ClassifiedTiles
+from chipwright.chips.writers.raster_labels import ChangeTiles, ClassifiedTiles, ThematicTiles
 from chipwright.chips.writers.voc_labels import Captions, LabeledTiles, MultiLabeledTiles, VocLabels
 from chipwright.chips.writers.yolo_labels import YoloLabels
 
@@ -24,8 +24,8 @@ WRITERS: dict[str, type[Labels]] = {
     "COCO_rectangles": CocoLabels,
     "YOLO_rectangles": YoloLabels,
     "Imagenet": ImagenetFolders,
-    "Export_Tiles": ImageTiles,
-    CYCLEGAN: ImageTiles,
+    "Export_Tiles": ThematicTiles,
+    CYCLEGAN: Labels,
     "Panoptic_Segmentation": PanopticLabels,
     CHANGE_PAIRS: ChangeTiles,
     CAPTIONS: Captions,

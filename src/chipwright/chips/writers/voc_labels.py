@@ -90,6 +90,10 @@ class MultiLabeledTiles(VocLabels):
 class Captions(VocLabels):
     """ImageCaptioning: one object a caption; the reference reads the first."""
 
+    @property
+    def lists_classes(self) -> bool:
+        return True  # an empty one
+
     def metadata(self) -> dict[str, Any]:
         return {"SingleLabelFieldFound": "Caption"}
 
