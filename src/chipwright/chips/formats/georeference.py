@@ -73,8 +73,7 @@ def read_world_file(path: Path, siblings: Mapping[str, str]) -> Transform | None
     A world file holds six lines (https://en.wikipedia.org/wiki/World_file): x scale, y skew, x skew, y scale, and the centre of
     the upper left pixel.
     """
-    suffix = path.suffix[1:].lower()
-    for ending in (f"{suffix[:1]}{suffix[-1:]}w", f"{suffix}w", "wld"):
+    for ending in world_file_endings(path):
         name = siblings.get(f"{path.stem}.{ending}".lower())
         if name is None:
             continue
@@ -85,6 +84,12 @@ def read_world_file(path: Path, siblings: Mapping[str, str]) -> Transform | None
             continue
         return _sound((a, b, x - (a + b) / 2, d, e, y - (d + e) / 2))
     return None
+
+
+def world_file_endings(path: Path) -> tuple[str, ...]:
+    """Return the endings that an image's world file may have, the usual one first: jgw, jpgw and wld for a .jpg."""
+    suffix = path.suffix[1:].lower()
+    return f"{suffix[:1]}{suffix[-1:]}w", f"{suffix}w", "wld"
 
 
 def read_side_car(path: Path) -> SideCar:

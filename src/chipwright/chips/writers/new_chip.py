@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,11 +26,13 @@ class NewObject:
         value: its class value.
         box: its bounding box, within the chip.
         mask: (height, width), True where the object is; None where only the box is known.
+        identity: its number through all frames of a video, from 1; None numbers the objects of a chip in order.
     """
 
     value: int
     box: ChipBox
     mask: NDArray[np.bool_] | None = None
+    identity: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +40,7 @@ class NewChip:
     """One training sample about to be written; a format writes what it has a place for.
 
     Attributes:
-        images: one (bands, height, width) array, or two (second raster, second date, the other domain).
+        images: one (bands, height, width) array, or two (second raster, second date).
         label: class values as (height, width) whole numbers.
         objects: boxes and instances.
         values: class values of the whole chip.
@@ -45,6 +48,11 @@ class NewChip:
         sequence, frame: place in a video.
         georeference: where it lies.
         name: file stem to keep; None numbers the chips.
+        domain: of CycleGAN, 0 for A and 1 for B.
+        valid: for each image (height, width), True where it holds data, or None: what the source's own mask says beside its
+            nodata value and NaN. It goes into TIFF chips as their mask, and into the statistics.
+        image_files: files that hold the images exactly; those in the export's chip format are copied instead of encoded.
+        label_file: a TIFF that holds the label exactly, copied likewise.
     """
 
     images: tuple[NDArray[Any], ...]
@@ -56,6 +64,10 @@ class NewChip:
     frame: int | None = None
     georeference: GeoReference | None = None
     name: str | None = None
+    domain: int = 0
+    valid: tuple[NDArray[np.bool_] | None, ...] = ()
+    image_files: tuple[Path, ...] = ()
+    label_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -66,9 +78,9 @@ class ExportFacts:
         classes: sorted by value.
         bands: names, in file order; `second_bands` those of the second image, where there is one.
         tile_size: (width, height) in pixels.
-        chip_format: of the images; label rasters are TIFF, or PNG beside PNG and JPEG images.
+        chip_format: of the images; label rasters are TIFF, those of ObjectTracking PNG.
         start_index: number of the first chip.
-        nodata: of the images, if any.
+        nodata: of the images, if any; `second_nodata` that of the second images where it is another (NaN: none).
         cell_size: (x, y) in units of the reference system.
         wkid: EPSG code of the reference system, if it has one.
         image_space: "MAP_SPACE" or "PIXEL_SPACE".
@@ -84,6 +96,7 @@ class ExportFacts:
     chip_format: ChipFormat = "TIFF"
     start_index: int = 0
     nodata: float | None = None
+    second_nodata: float | None = None
     cell_size: tuple[float, float] = (1.0, 1.0)
     wkid: int | None = None
     image_space: str = "MAP_SPACE"
