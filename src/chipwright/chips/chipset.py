@@ -18,6 +18,10 @@ BACKGROUND = 0
 """Class value that a label raster uses where no class was drawn."""
 
 
+DOMAINS = ("A", "B")
+"""Names of the two kinds of imagery in unpaired data, by `Chip.domain`."""
+
+
 class ClassInfo(BaseModel):
     """One class: the value written in labels, its name, and the colour that maps show it in."""
 
@@ -39,6 +43,21 @@ class BandStatistics(BaseModel):
     std: tuple[float, ...]
     source: str
     """Where they come from: "export" (the folder's metadata) or "computed" (from the chips)."""
+
+
+class SecondImages(BaseModel):
+    """What the second images of a set are: those of pairs (`Chip.images[1]`), or those of domain B (`Chip.domain` 1).
+
+    The fields mean what they mean in `ChipSet`, which describes the first images.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    bands: tuple[str, ...]
+    dtype: str
+    tile_size: tuple[int, int]
+    statistics: BandStatistics
+    nodata: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +84,9 @@ class Chip:
     """One training sample on disk, with whichever labels its format has. Arrays are read through a `ChipReader`.
 
     Attributes:
-        name: file stem, unique within its folder.
+        name: unique within its folder: the file stem, with the folder before it where a format has several ("Forest/0001").
         folder: index into `ChipSet.folders`.
-        images: image paths; one, or more where a sample has several (two dates, two rasters).
+        images: image paths; one, or two where a sample is a pair (two dates, two rasters) of the same size.
         width, height: size of the first image in pixels.
         label: raster of class values, if the format has one.
         masks: instance rasters as (class value, path), if the format has them.
@@ -76,6 +95,7 @@ class Chip:
         values: class values of the whole chip (labelled tiles: one; multi-labelled: several).
         texts: captions.
         sequence, frame: place in a video.
+        domain: 0; 1 for a chip of the other kind of imagery (B) in unpaired data, described by `ChipSet.second`.
         georeference: where it lies, if the file says so.
         pixels: (class value, pixel count) pairs of the label raster by ascending value, counted when the folder was opened.
     """
@@ -93,6 +113,7 @@ class Chip:
     texts: tuple[str, ...] = ()
     sequence: str | None = None
     frame: int | None = None
+    domain: int = 0
     georeference: GeoReference | None = None
     pixels: tuple[tuple[int, int], ...] = ()
 
@@ -138,6 +159,8 @@ class ChipSet:
         tile_size: (width, height) in pixels that most chips have and the export declares.
         statistics: per band.
         nodata: declared nodata value of the images, if any.
+        second: the second images, of formats that have some; `bands`, `dtype`, `tile_size`, `statistics` and `nodata` are
+            those of the first.
         image_space: "MAP_SPACE" (north up) or "PIXEL_SPACE" (oriented imagery).
         metadata: other facts of the export that a model type or the package needs, under the reference's key names
             (MinCellSize, MaxCellSize, CropTileMode, BlackenAroundFeature, SingleLabelFieldFound, DimensionValues, ...).
@@ -153,6 +176,7 @@ class ChipSet:
     tile_size: tuple[int, int]
     statistics: BandStatistics
     nodata: float | None = None
+    second: SecondImages | None = None
     image_space: str = "MAP_SPACE"
     metadata: dict[str, Any] = field(default_factory=dict)
     account: Account = field(default_factory=Account)
