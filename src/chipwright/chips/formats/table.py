@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chipwright.chips.formats import classified_tiles, labeled_tiles, pascal_voc
+from chipwright.chips.formats import (
+    captions,
+    change_pairs,
+    classified_tiles,
+    cyclegan,
+    export_tiles,
+    imagenet,
+    labeled_tiles,
+    pascal_voc,
+)
 from chipwright.chips.formats.esri import Export
 from chipwright.chips.formats.part import Part
 
@@ -39,12 +48,12 @@ FORMATS: dict[str, Format] = {
         Format("KITTI_rectangles"),
         Format("COCO_rectangles"),
         Format("YOLO_rectangles"),
-        Format("Imagenet"),
-        Format("Export_Tiles"),
-        Format("CycleGAN"),
+        Format("Imagenet", imagenet.read_imagenet),
+        Format("Export_Tiles", export_tiles.read_export_tiles),
+        Format("CycleGAN", cyclegan.read_cyclegan),
         Format("Panoptic_Segmentation"),
-        Format("ChangeDetection", mode="Classified_Tiles"),
-        Format("ImageCaptioning", mode="MultiLabeled_Tiles"),
+        Format("ChangeDetection", change_pairs.read_change_pairs, mode="Classified_Tiles"),
+        Format("ImageCaptioning", captions.read_captions, mode="MultiLabeled_Tiles"),
         Format("ObjectTracking", mode="RCNN_Masks"),
         Format("TimeSeries", mode="RCNN_Masks"),
     )
