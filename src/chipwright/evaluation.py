@@ -50,7 +50,7 @@ def evaluate(
     target = out or path.resolve().parent / f"{model.name}_evaluation"
     if any(target.resolve() == folder.resolve() or folder.resolve() in target.resolve().parents for folder in folders):
         raise OptionError(f"The report cannot be stored inside the labelled data ({target}): it is never written to.")
-    reader = ChipReader(chips.nodata)
+    reader = ChipReader.of(chips)
     units = task.units(chips.chips)
     size = batch_size or model.type.default_batch_size(max(spec.chip_size))
     feed = Feed(task, units, reader, size, workers=choose_workers(workers, model.accelerator.device, len(units)))

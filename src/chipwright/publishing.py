@@ -60,7 +60,7 @@ def publish(setup: Setup, result: FitResult, validation: Sequence[Any], precisio
 
     options, spec, progress = setup.options, setup.spec, result.progress
     folder, name = options.out_folder, options.out_folder.resolve().name
-    reader = ChipReader(setup.chips.nodata)
+    reader = ChipReader.of(setup.chips)
     record = RunRecord(
         name=name,
         spec=spec,

@@ -49,7 +49,7 @@ def train(options: TrainOptions) -> TrainResult:
         setup.task,
         units,
         validation,
-        ChipReader(setup.chips.nodata, cache_bytes=CACHE_BYTES),
+        ChipReader.of(setup.chips, cache_bytes=CACHE_BYTES),
         FitSettings(
             max_epochs=options.max_epochs,
             batch_size=batch_size,

@@ -271,12 +271,7 @@ def test_accented_names_are_read_from_latin_1(data: Path) -> None:
     ("folder", "keyword"),
     [
         ("rcnn_nuclei", "RCNN_Masks"),
-        ("imagenet_scenes", "Imagenet"),
-        ("export_tiles_naip", "Export_Tiles"),
-        ("cyclegan_naip", "CycleGAN"),
         ("panoptic_dubai", "Panoptic_Segmentation"),
-        ("change_naip", "ChangeDetection"),
-        ("captions_dubai", "ImageCaptioning"),
     ],
 )
 def test_formats_without_a_reader_yet_are_named(data: Path, folder: str, keyword: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,14 @@ def test_chips_with_and_without_a_coordinate_system_are_not_compared() -> None:
     ground = Ground([chip(0), chip(0, crs=None), chip(5, crs=None)])
     assert ground.touching(indices(0), indices(1)).tolist() == []
     assert ground.touching(indices(1), indices(2)).tolist() == [1]
+
+
+def test_chips_of_two_domains_are_not_compared() -> None:
+    ground = Ground([chip(0), replace(chip(0), domain=1), replace(chip(5), domain=1)])
+    assert ground.touching(indices(0), indices(1, 2)).tolist() == []
+    assert ground.touching(indices(1), indices(2)).tolist() == [1]
+    first, second, third = ground.places()
+    assert first != second == third
 
 
 def test_extent_counts_overlapping_ground_once() -> None:

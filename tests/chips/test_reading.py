@@ -128,6 +128,16 @@ def test_image_and_valid_of_one_chip_decode_it_once(tmp_path: Path, reads: list[
     assert len(reads) == 1
 
 
+def test_second_images_and_chips_of_domain_b_have_a_nodata_of_their_own(tmp_path: Path) -> None:
+    paths = [builders.write_raster(tmp_path / f"{value}.tif", np.full((2, 4, 4), value, "uint8")) for value in (1, 2)]
+    reader = pickle.loads(pickle.dumps(ChipReader(1, second_nodata=2)))
+    pair, other = Chip("0", 0, tuple(paths), 4, 4), Chip("1", 0, tuple(paths[1:]), 4, 4, domain=1)
+    for valid in (reader.valid(pair, 0), reader.valid(pair, 1), reader.valid(other)):
+        assert valid is not None
+        assert not valid.any()
+    assert ChipReader(1).valid(pair, 1) is None
+
+
 def test_the_cache_takes_what_fits_and_keeps_it(tmp_path: Path, reads: list[Path]) -> None:
     chips = [chip(tmp_path / str(index), np.full((1, 8, 8), index, "uint8")) for index in range(3)]
     reader = ChipReader(None, cache_bytes=2 * 64)

@@ -62,7 +62,7 @@ def unite(parts: Sequence[Part]) -> ChipSet:
     """
     account = Account()
     for part in parts:
-        account.merge(part.account if len(parts) == 1 else _signed(part))
+        account.merge(part.account if len(parts) == 1 else part.signed())
     if len(parts) > 1:
         _check_alike(parts)
     parts = _agree_on_values(parts)
@@ -81,18 +81,11 @@ def unite(parts: Sequence[Part]) -> ChipSet:
         tile_size=first.tile_size,
         statistics=pooled(part.moments for part in parts).statistics(),
         nodata=nodata,
+        second=first.second,
         image_space=first.image_space,
         metadata=first.metadata,
         account=account,
     )
-
-
-def _signed(part: Part) -> Account:
-    """Return a part's account with the folder's name in each sentence and before each chip."""
-    name = part.root.name
-    warnings = [text if str(part.root) in text else f"{name}: {text}" for text in part.account.warnings]
-    dropped = {reason: [f"{name}/{chip}" for chip in chips] for reason, chips in part.account.dropped.items()}
-    return Account(part.account.kept, dropped, warnings, part.account.evidence)
 
 
 def _check_alike(parts: Sequence[Part]) -> None:

@@ -24,7 +24,7 @@ class Ground:
     """Footprints of chips that all have a georeference.
 
     Chips whose coordinate systems differ are compared in longitude and latitude; where one has none, only chips with the
-    same (missing) system are compared.
+    same (missing) system are compared. Chips of different domains are never: they are pictures of different kinds.
 
     Attributes:
         footprints: one polygon a chip, a quarter of a pixel small.
@@ -35,11 +35,12 @@ class Ground:
     def __init__(self, chips: Sequence[Chip]) -> None:
         corners = np.array([_corners(chip) for chip in chips], np.float64).reshape(-1, 4, 2)
         systems = [chip.georeference.crs if chip.georeference else None for chip in chips]
-        names = sorted({name or "" for name in systems})
-        if len(names) > 1 and "" not in names:
-            corners, names = _in_common_system(corners, systems), [_COMMON_CRS]
+        if len(set(systems)) > 1 and all(systems):
+            corners = _in_common_system(corners, systems)
             systems = [_COMMON_CRS] * len(chips)
-        self.planes = np.array([names.index(name or "") for name in systems], np.int64)
+        planes = [(name or "", chip.domain) for name, chip in zip(systems, chips, strict=True)]
+        numbers = {plane: number for number, plane in enumerate(sorted(set(planes)))}
+        self.planes = np.array([numbers[plane] for plane in planes], np.int64)
         self.centers: NDArray[np.float64] = corners.mean(axis=1)
         self.footprints: NDArray[Any] = shapely.polygons(corners)
         self.sides: NDArray[np.float64] = np.sqrt(shapely.area(self.footprints))

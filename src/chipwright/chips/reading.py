@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from chipwright.chips.chipset import IGNORE, Chip
+from chipwright.chips.chipset import IGNORE, Chip, ChipSet
 from chipwright.console import track
 from chipwright.errors import ChipwrightError
 
@@ -134,12 +134,19 @@ class ChipReader:
     Args:
         nodata: declared nodata value of the images, if any.
         cache_bytes: memory that decoded arrays may take; 0 keeps none.
+        second_nodata: declared nodata value of the second images (see `SecondImages`), if any.
     """
 
-    def __init__(self, nodata: float | None, cache_bytes: int = 0) -> None:
+    def __init__(self, nodata: float | None, cache_bytes: int = 0, second_nodata: float | None = None) -> None:
         self.nodata = nodata
         self.cache_bytes = cache_bytes
+        self.second_nodata = second_nodata
         self._forget()
+
+    @classmethod
+    def of(cls, chips: ChipSet, cache_bytes: int = 0) -> ChipReader:
+        """Return a reader of a set's chips."""
+        return cls(chips.nodata, cache_bytes, chips.second.nodata if chips.second else None)
 
     def _forget(self) -> None:
         self._images: dict[Path, tuple[NDArray[Any], NDArray[np.bool_] | None]] = {}
@@ -149,7 +156,7 @@ class ChipReader:
         self._lock = Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"nodata": self.nodata, "cache_bytes": self.cache_bytes}
+        return {"nodata": self.nodata, "cache_bytes": self.cache_bytes, "second_nodata": self.second_nodata}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -166,7 +173,7 @@ class ChipReader:
     def valid(self, chip: Chip, index: int = 0) -> NDArray[np.bool_] | None:
         """Return which pixels of image `index` hold data as (height, width), or None where all do (see `valid_pixels`)."""
         pixels, mask = self._image(chip.images[index])
-        return valid_pixels(pixels, self.nodata, mask)
+        return valid_pixels(pixels, self.second_nodata if index or chip.domain else self.nodata, mask)
 
     def label(self, chip: Chip) -> NDArray[Any]:
         """Return the chip's class values as (height, width) whole numbers; not to be changed in place.

@@ -11,15 +11,18 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from chipwright.chips.chipset import Chip, ChipSet
+from chipwright.chips.chipset import DOMAINS, Chip, ChipSet
 from chipwright.chips.ground import Ground
 from chipwright.errors import DataError, OptionError, listed, suggestion
 from chipwright.options import SplitMethod
 
 METHODS: tuple[str, ...] = get_args(SplitMethod)
 
-_STRATIFIED_FORMATS = frozenset({"Labeled_Tiles"})
-"""Formats stratified where no method is asked for, as the reference does."""
+_STRATIFIED_FORMATS = frozenset({"Labeled_Tiles", "Imagenet"})
+"""Formats stratified where no method is asked for: whole chips of one class each (the reference does it for the first)."""
+
+Chosen = tuple[NDArray[np.int64], NDArray[np.int64], str]
+"""Validation indices, indices dropped because they touch validation ground, and how they were chosen."""
 
 _NEAR_ENOUGH = 0.2
 """Whole places are taken if they come this near (relative) to the share asked for; else one of them is cut."""
@@ -60,25 +63,55 @@ def split_chips(chips: ChipSet, percentage: float, method: str | None, seed: int
 
     Methods:
         random: each chip for itself (the reference's way).
-        stratified: each class keeps its share; the default for Labeled_Tiles. Chips of several classes count for the
-            rarest of them.
+        stratified: each class keeps its share; the default for Labeled_Tiles and Imagenet. Chips of several classes count
+            for the rarest of them.
         block: by place. Chips that lie together stay together where whole places come near the percentage; otherwise a
             place is cut straight, and training chips that touch validation ground are dropped.
         folder: whole source folders.
 
+    Unpaired data (CycleGAN) are split domain by domain, each by the method.
+
     Raises:
-        DataError: for fewer than two chips.
+        DataError: for fewer than two chips, in all or of a domain.
         OptionError: where the chips do not allow the method.
     """
-    count = len(chips)
-    if count < 2:
-        found = "1 chip" if count else "no chip"
-        raise DataError(f"There is {found}, so no sample is left for validation; at least 2 are needed. Export more chips.")
     method = method or ("stratified" if chips.format in _STRATIFIED_FORMATS else "random")
     if method not in METHODS:
         raise OptionError(f"There is no split {method!r}.{suggestion(method, METHODS)} Splits: {listed(METHODS)}.")
-    target = min(max(_rounded(count * percentage / 100), 1), count - 1)
     rng = np.random.default_rng(seed)
+    count, paired = len(chips), len({chip.domain for chip in chips.chips}) < 2
+    hold_back = _held_back if paired else _each_domain
+    validation, dropped, how = hold_back(chips, percentage, method, rng)
+    training = np.setdiff1d(np.arange(count), np.concatenate([validation, dropped]))
+    sentence = (
+        f"{len(training)} chips train and {len(validation)} validate ({100 * len(validation) / count:.1f} %, "
+        f"{percentage:g} % asked), chosen {how}, seed {seed}."
+    )
+    if method == "block":
+        sentence += f" {len(dropped)} more are left out because they touch validation ground."
+    return Split(_indices(training), _indices(validation), _indices(dropped), method, sentence)
+
+
+def _each_domain(chips: ChipSet, percentage: float, method: str, rng: np.random.Generator) -> Chosen:
+    """Hold back the percentage of each domain, so that neither lacks training or validation chips."""
+    parts: list[Chosen] = []
+    domains = np.array([chip.domain for chip in chips.chips])
+    for domain in np.unique(domains):
+        own = np.flatnonzero(domains == domain)
+        where = f" in {DOMAINS[domain]}"
+        validation, dropped, how = _held_back(chips.subset(own.tolist()), percentage, method, rng, where)
+        parts.append((own[validation], own[dropped], how))
+    validations, drops, hows = zip(*parts, strict=True)
+    return np.concatenate(validations), np.concatenate(drops), f"{listed(dict.fromkeys(hows))} within each domain"
+
+
+def _held_back(chips: ChipSet, percentage: float, method: str, rng: np.random.Generator, where: str = "") -> Chosen:
+    """Hold back the percentage of chips that are all of one domain; `where` they are stands in the error."""
+    count = len(chips)
+    if count < 2:
+        found = f"{'1 chip' if count else 'no chip'}{where}"
+        raise DataError(f"There is {found}, so no sample is left for validation; at least 2 are needed. Export more chips.")
+    target = min(max(_rounded(count * percentage / 100), 1), count - 1)
     dropped: NDArray[np.int64] = np.empty(0, np.int64)
     if method == "random":
         validation, how = rng.permutation(count)[:target], "at random"
@@ -88,20 +121,13 @@ def split_chips(chips: ChipSet, percentage: float, method: str | None, seed: int
         validation, how = _folders(chips, target, rng)
     else:
         validation, dropped, how = _blocks(chips, target, rng)
-    training = np.setdiff1d(np.arange(count), np.concatenate([validation, dropped]))
-    if not len(training):
+    if len(validation) + len(dropped) == count:
         raise OptionError(
             f'The split "block" leaves no training chip: all chips beside the {len(validation)} for validation touch '
             "their ground. Ask for a smaller validation percentage, export chips of more places, or use the split "
             '"random".'
         )
-    sentence = (
-        f"{len(training)} chips train and {len(validation)} validate ({100 * len(validation) / count:.1f} %, "
-        f"{percentage:g} % asked), chosen {how}, seed {seed}."
-    )
-    if method == "block":
-        sentence += f" {len(dropped)} more are left out because they touch validation ground."
-    return Split(_indices(training), _indices(validation), _indices(dropped), method, sentence)
+    return validation, dropped, how
 
 
 def shared_ground(chips: ChipSet, split: Split) -> float | None:

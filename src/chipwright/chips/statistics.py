@@ -113,7 +113,13 @@ def _measure_file(path: Path, nodata: float | None) -> Moments:
 
 
 def exported(
-    emd: Mapping[str, Any], totals: Mapping[str, Any], bands: int, dtype: str, pixels: int, nodata: float | None
+    emd: Mapping[str, Any],
+    totals: Mapping[str, Any],
+    bands: int,
+    dtype: str,
+    pixels: int,
+    nodata: float | None,
+    second: bool = False,
 ) -> tuple[Moments | None, str]:
     """Return (moments, what is wrong): the exporter's own figures, or None with the reason why they are of no use.
 
@@ -122,22 +128,24 @@ def exported(
         bands, dtype: of the chips.
         pixels: per band in all chips, for exports that do not say how many were measured.
         nodata: declared nodata value; figures that took it for a measurement are refused.
+        second: whether the figures of the second images are meant.
     """
-    reason = "the export holds no band statistics"
+    number, what = ("2", "band statistics of the second images") if second else ("", "band statistics")
+    reason = f"the export holds no {what}"
     for rows, names in (
-        (totals.get("BandStatsState"), ("Min", "Max", "M1", "M2", "Num")),
-        (emd.get("AllTilesStats"), ("Min", "Max", "Mean", "StdDev", "")),
+        (totals.get(f"BandStatsState{number}"), ("Min", "Max", "M1", "M2", "Num")),
+        (emd.get(f"AllTilesStats{number}"), ("Min", "Max", "Mean", "StdDev", "")),
     ):
         if not isinstance(rows, list) or not rows:
             continue
         figures = _figures(rows, names, pixels)
         if figures is None:
-            reason = "the exported band statistics are incomplete"
+            reason = f"the exported {what} are incomplete"
             continue
         fault = _fault(figures, bands, np.dtype(dtype), nodata)
         if not fault:
             return figures, ""
-        reason = f"the exported band statistics {fault}"
+        reason = f"the exported {what} {fault}"
     return None, reason
 
 

@@ -69,7 +69,7 @@ class PixelClassifier(ModelType):
             )
         classes = pixel_classes(chips, arguments)
         _check_ignored(classes)
-        require_labels(chips, classes, ChipReader(chips.nodata))
+        require_labels(chips, classes, ChipReader.of(chips))
 
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return `class_weights` by class index, and `notes` that name them, where an argument needs them."""
@@ -80,7 +80,7 @@ class PixelClassifier(ModelType):
         from chipwright.tasks.pixel_classes import balancing_weights, count_pixels
 
         classes = pixel_classes(chips, arguments)
-        weights = balancing_weights(count_pixels(chips, classes, ChipReader(chips.nodata)), classes)
+        weights = balancing_weights(count_pixels(chips, classes, ChipReader.of(chips)), classes)
         figures = listed((f"{classes.names[index]} {weights[index]:.3g}" for index in classes.kept), 100)
         return {"class_weights": weights, "notes": [f"Class weights by inverse frequency in the training samples: {figures}."]}
 

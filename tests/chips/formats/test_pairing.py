@@ -37,6 +37,11 @@ def test_images_and_labels_belong_together_by_stem_and_side_cars_are_skipped(tmp
     ]
 
 
+def test_paths_of_map_txt_that_no_file_can_have_are_survived(tmp_path: Path) -> None:
+    export = folder(tmp_path, ["images/0.tif", "images/1.tif", "labels/1.tif"], f"images\\0.tif  labels\\{'a' * 3000}.tif")
+    assert [sample.name for sample in pair(export)] == ["1"]
+
+
 def test_suffixes_count_in_any_case(tmp_path: Path) -> None:
     assert len(pair(folder(tmp_path, ["images/0.TIF", "labels/0.Tif"]))) == 1
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from chipwright.chips.chipset import BACKGROUND, IGNORE, Chip
+from chipwright.chips.chipset import BACKGROUND, IGNORE
 from chipwright.chips.formats.classes import DraftClass, declared
 from chipwright.chips.formats.esri import Export
 from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, images_folder, paired
@@ -33,26 +31,12 @@ def read_classified_tiles(export: Export) -> Part:
     check_size(export, found)
     check_type(export, found)
     check_label_rasters(export, found)
-    classes = declared(export) or _found_in(export, found)
+    classes = declared(export) or classes_in(export, found)
     check_values(export, found, {draft.value for draft in classes})
-    return assemble(export, KEYWORD, found, [_chip(one) for one in found], classes)
+    return assemble(export, KEYWORD, found, [one.chip() for one in found], classes)
 
 
-def _chip(found: Surveyed) -> Chip:
-    facts, label = found.images[0], found.label
-    return Chip(
-        name=found.sample.name,
-        folder=0,
-        images=found.sample.images,
-        width=facts.width,
-        height=facts.height,
-        label=found.sample.label,
-        georeference=facts.georeference,
-        pixels=label.pixels if label else (),
-    )
-
-
-def _found_in(export: Export, chips: list[Surveyed]) -> tuple[DraftClass, ...]:
+def classes_in(export: Export, chips: list[Surveyed]) -> tuple[DraftClass, ...]:
     """Return a class for each value in the labels, for folders whose metadata name none."""
     values = {value for chip in chips if chip.label for value, _ in chip.label.pixels if value != chip.label.nodata}
     values -= {BACKGROUND, IGNORE}
@@ -67,8 +51,3 @@ def _found_in(export: Export, chips: list[Surveyed]) -> tuple[DraftClass, ...]:
         f"The metadata of {export.root} name no classes; the label values were taken for classes: {listed(sorted(values), 20)}."
     )
     return tuple(DraftClass(value, str(value)) for value in sorted(values))
-
-
-def second_images(export: Export) -> Path | None:
-    """Return the folder of second images, which makes the folder one of change pairs."""
-    return export.directory("images2", "images_after")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +70,7 @@ class Export:
 
     def directory(self, *names: str) -> Path | None:
         """Return the first of the sub-folders that is there, its name in any case."""
-        for name in names:
-            found = self.entries.get(name.lower())
-            if found and (self.root / found).is_dir():
-                return self.root / found
-        return None
+        return sub_folder(self.root, self.entries, *names)
 
     def fact(self, key: str) -> Any:
         """Return a fact from either metadata file, the .emd first; None where it is absent or a placeholder ("e.g. ...")."""
@@ -106,9 +102,26 @@ class Export:
                     return int(value)
         return None
 
+    def without_statistics(self) -> Export:
+        """Return the same without its band statistics, for a folder that is a part of what is read."""
+        emd, totals = (
+            {key: value for key, value in source.items() if not key.startswith(("AllTilesStats", "BandStatsState"))}
+            for source in (self.emd, self.totals)
+        )
+        return replace(self, emd=emd, totals=totals)
+
     def metadata(self) -> dict[str, Any]:
         """Return the facts that a model type or the package may need, under the reference's names."""
         return {key: value for key in KEPT_KEYS if (value := self.fact(key)) is not None}
+
+
+def sub_folder(root: Path, entries: Mapping[str, str], *names: str) -> Path | None:
+    """Return the first of the sub-folders that is there, its name in any case; `entries` are the root's."""
+    for name in names:
+        found = entries.get(name.lower())
+        if found and (root / found).is_dir():
+            return root / found
+    return None
 
 
 def entries_of(folder: Path) -> dict[str, str]:
@@ -134,11 +147,12 @@ def open_export(given: Path, root: Path, entries: Mapping[str, str]) -> Export:
     if root != given:
         account.warnings.append(f"{given} holds no training data itself; the export in {root.relative_to(given)} is used.")
     objects: list[dict[str, Any]] = []
+    home, names = _metadata_home(root, entries)
     for name in (EMD, TOTALS):
-        found = entries.get(name)
+        found = names.get(name)
         content: dict[str, Any] = {}
         if found:
-            content, encoding = read_object(root / found)
+            content, encoding = read_object(home / found)
             if encoding == "latin-1":
                 account.warnings.append(f"{found} is not UTF-8; it was read as Latin-1.")
         objects.append(content)
@@ -146,11 +160,21 @@ def open_export(given: Path, root: Path, entries: Mapping[str, str]) -> Export:
         missing, there = (EMD, TOTALS) if objects[1] else (TOTALS, EMD)
         account.warnings.append(f"There is no {missing} in {root}; what {there} says was used.")
     rows = None
-    if map_name := entries.get(MAP):
-        rows = _read_map(root / map_name, account)
+    if map_name := names.get(MAP):
+        rows = _read_map(home / map_name, account)
     elif any(objects):
         account.warnings.append(f"There is no {MAP} in {root}; images and labels were paired by their names.")
     return Export(given, root, entries, objects[0], objects[1], rows, account)
+
+
+def _metadata_home(root: Path, entries: Mapping[str, str]) -> tuple[Path, Mapping[str, str]]:
+    """Return (folder, its entries) of the metadata: the root, or images_before, where older change pairs have them."""
+    before = None if EMD in entries or TOTALS in entries else sub_folder(root, entries, "images_before")
+    if before is not None:
+        names = entries_of(before)
+        if EMD in names or TOTALS in names:
+            return before, names
+    return root, entries
 
 
 def _read_map(path: Path, account: Account) -> tuple[MapRow, ...]:
@@ -163,7 +187,7 @@ def _read_map(path: Path, account: Account) -> tuple[MapRow, ...]:
     for line in lines:
         tokens = tuple(found.strip() for found in _TOKEN.findall(line)) if len(line) <= _LONGEST_ROW else ()
         if tokens:
-            rows.append(MapRow(tokens, tuple(_inside(token) for token in tokens)))
+            rows.append(MapRow(tokens, tuple(inside(token) for token in tokens)))
         elif line.strip():
             unread += 1
         else:
@@ -181,11 +205,20 @@ def _read_map(path: Path, account: Account) -> tuple[MapRow, ...]:
     return tuple(rows)
 
 
-def _inside(text: str) -> tuple[str, ...] | None:
-    """Return a path of map.txt as parts within the folder, or None if it is absolute or climbs out."""
+def inside(text: str) -> tuple[str, ...] | None:
+    """Return a path as written in a file, as parts within the folder; None if it is absolute or climbs out."""
     path = text.replace("\\", "/")
     parts = tuple(part for part in path.split("/") if part not in ("", "."))
     return None if path.startswith("/") or ".." in parts or any(":" in part for part in parts) else parts
+
+
+def file_within(root: Path, parts: Sequence[str]) -> Path | None:
+    """Return the file at a path within a folder, or None: there is none, or no file can have such a name."""
+    path = root.joinpath(*parts)
+    try:
+        return path if path.is_file() else None
+    except (OSError, ValueError):
+        return None
 
 
 def counted(count: int, noun: str) -> str:
@@ -193,10 +226,10 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('x') else 's'}"
 
 
-def bands_of(export: Export, count: int, fallback: tuple[str, ...]) -> tuple[str, ...]:
+def bands_of(export: Export, count: int, fallback: tuple[str, ...], second: bool = False) -> tuple[str, ...]:
     """Return the names of the bands: the export's where it names as many as there are, else `fallback`."""
     for source in (export.emd, export.totals):
-        props = source.get("InputRastersProps")
+        props = source.get("InputRastersProps2" if second else "InputRastersProps")
         names = props.get("BandNames") if isinstance(props, dict) else None
         if isinstance(names, list) and len(names) == count and all(isinstance(name, str) and name for name in names):
             return tuple(names)

@@ -17,7 +17,7 @@ from chipwright.errors import DataError, listed
 LABELED = "Labeled_Tiles"
 MULTILABELED = "MultiLabeled_Tiles"
 
-NO_CLASS = "no class of the export in its label"
+NO_CLASS = "no class of the export in its"
 
 Split = Callable[[str, Lookup], list[str]]
 
@@ -71,7 +71,7 @@ def _read(export: Export, keyword: str, split: Split, keep_empty: bool) -> Part:
         export.account.warnings.append(
             f"The metadata of {export.root} name no classes; the labels name {listed((draft.name for draft in classes), 20)}."
         )
-    chips = _labelled(export, [one for one, _ in labels], texts, classes, split, keep_empty)
+    chips = labelled(export, [one for one, _ in labels], texts, classes, split, keep_empty)
     return assemble(export, keyword, found, chips, classes, own_values)
 
 
@@ -79,14 +79,28 @@ def _text(label: Annotation) -> str:
     return label.objects[0].name if label.objects else ""
 
 
-def _labelled(
+def labelled(
     export: Export,
     found: Sequence[Surveyed],
     texts: Sequence[str],
     classes: Sequence[DraftClass],
     split: Split,
     keep_empty: bool,
+    where: str = "label",
 ) -> list[Chip]:
+    """Return the chips with the classes that their texts mean; chips of unknown classes are counted in the account.
+
+    Args:
+        export: the folder.
+        found, texts: the chips, and what names the classes of each.
+        classes: those there are.
+        split: turns a text into the names of classes in it.
+        keep_empty: whether a chip without any class is kept.
+        where: what the texts stand in, for the sentences.
+
+    Raises:
+        DataError: if no chip has a known class.
+    """
     lookup = Lookup(classes)
     unknown: Counter[str] = Counter()
     chips = []
@@ -95,31 +109,18 @@ def _labelled(
         unknown.update(part for part, value in meant.items() if value is None)
         values = tuple(sorted({value for value in meant.values() if value is not None}))
         if values or (keep_empty and not meant):
-            chips.append(_chip(one, values))
+            chips.append(one.chip(values=values))
         else:
-            export.account.drop(NO_CLASS, one.sample.images[0].name)
+            export.account.drop(f"{NO_CLASS} {where}", f"{one.sample.name}{one.sample.images[0].suffix}")
     if unknown:
         names = (f"{name!r:.60} ({count})" for name, count in unknown.most_common())
         export.account.warnings.append(
-            f"Labels name classes that the export does not list, which were skipped: {listed(names)}."
+            f"{where.capitalize()}s name classes that the export does not list, which were skipped: {listed(names)}."
         )
     if not any(chip.values for chip in chips):
         raise DataError(
-            f"No chip in {export.root} has a class that its metadata list: the labels say "
+            f"No chip in {export.root} has a class that its metadata list: the {where}s say "
             f"{listed(f'{name!r:.60}' for name in unknown) or 'nothing'}, the metadata "
-            f"{listed(draft.name for draft in classes)}. Correct the Classes of the .emd, or the labels."
+            f"{listed(draft.name for draft in classes)}. Correct the Classes of the .emd, or the {where}s."
         )
     return chips
-
-
-def _chip(found: Surveyed, values: tuple[int, ...]) -> Chip:
-    facts = found.images[0]
-    return Chip(
-        name=found.sample.name,
-        folder=0,
-        images=found.sample.images,
-        width=facts.width,
-        height=facts.height,
-        values=values,
-        georeference=facts.georeference,
-    )

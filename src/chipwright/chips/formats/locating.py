@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from chipwright.chips.formats.esri import EMD, MAP, TOTALS, Export, entries_of, open_export
+from chipwright.chips.formats.layouts import captions_file, is_class_tree, split_folders
 from chipwright.chips.formats.pairing import EMPTY, holding
 from chipwright.errors import DataError, listed, suggestion
 
@@ -30,7 +31,7 @@ def locate_export(given: Path) -> Export:
         return open_export(given, given, entries)
     _refuse_model(given, entries)
     above = given.parent
-    if given.name.lower() in (*_IMAGE_FOLDERS, "images2", "labels", "annotations") and _looks_exported(
+    if given.name.lower() in (*_IMAGE_FOLDERS, "images2", "images_after", "labels", "annotations") and _looks_exported(
         above, entries_of(above)
     ):
         raise DataError(f"{given} is a part of an export; give the folder above it, {above}.")
@@ -47,6 +48,8 @@ def locate_export(given: Path) -> Export:
             f"{given} holds {len(nested)} exports, {listed(folder.name for folder, _ in nested)}; name the ones to use, "
             "each with its own path."
         )
+    if captions_file(given, entries) or is_class_tree(given, entries):
+        return open_export(given, given, entries)
     found = holding(given, entries.values())
     also = "" if found == EMPTY else " and no images folder"
     raise DataError(f"{given} is no training-data folder: {found}{also}; {_EXPECTED}.")
@@ -74,7 +77,9 @@ def _looks_exported(folder: Path, entries: Mapping[str, str]) -> bool:
         return True
     if any(name in entries and (folder / entries[name]).is_dir() for name in _IMAGE_FOLDERS):
         return True
-    return all(name in entries and (folder / entries[name] / "images").is_dir() for name in ("a", "b"))
+    if all(name in entries and (folder / entries[name] / "images").is_dir() for name in ("a", "b")):
+        return True
+    return bool(split_folders(folder, entries))
 
 
 def _refuse_model(given: Path, entries: Mapping[str, str]) -> None:

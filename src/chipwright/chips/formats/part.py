@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chipwright.chips.chipset import Account, Chip
+from chipwright.chips.chipset import Account, Chip, SecondImages
 from chipwright.chips.formats.classes import DraftClass
 from chipwright.chips.formats.esri import Export, bands_of, counted
-from chipwright.chips.formats.survey import Surveyed
+from chipwright.chips.formats.survey import Surveyed, place_of
 from chipwright.chips.statistics import Moments, computed, exported
 from chipwright.errors import listed
 
@@ -21,7 +21,8 @@ class Part:
     """One folder's share of a `ChipSet`; the fields mean what they mean there.
 
     Attributes:
-        moments: band statistics in the form that can be pooled.
+        moments: band statistics in the form that can be pooled. Those of `second` need none: formats that have second
+            images are read from one folder.
         own_values: whether class values were made up here from names, for want of metadata.
         mixed_sizes: whether chips differ in size.
     """
@@ -40,6 +41,24 @@ class Part:
     account: Account
     own_values: bool = False
     mixed_sizes: bool = False
+    second: SecondImages | None = None
+
+    def signed(self) -> Account:
+        """Return the account with the folder's name in each sentence and before each chip."""
+        name = self.root.name
+        warnings = [text if str(self.root) in text else f"{name}: {text}" for text in self.account.warnings]
+        dropped = {reason: [f"{name}/{chip}" for chip in chips] for reason, chips in self.account.dropped.items()}
+        return Account(self.account.kept, dropped, warnings, self.account.evidence)
+
+
+@dataclass(frozen=True, eq=False)
+class _Bands:
+    """What all first, or all second, images of a folder share."""
+
+    names: tuple[str, ...]
+    dtype: str
+    moments: Moments
+    nodata: float | None
 
 
 def assemble(
@@ -61,23 +80,17 @@ def assemble(
         own_values: whether class values were made up from names.
     """
     account = export.account
-    first = surveyed[0].images[0]
-    nodata = _one_nodata(export, surveyed)
     sizes = Counter(facts.images[0].size for facts in surveyed)
     usual = sizes.most_common(1)[0][0]
-    moments, fault = exported(
-        export.emd,
-        export.totals,
-        first.bands,
-        first.dtype,
-        sum(width * height * count for (width, height), count in sizes.items()),
-        nodata,
-    )
-    if moments is None:
-        if export.esri:
-            account.warnings.append(f"{fault[0].upper()}{fault[1:]}; they were computed from the chips.")
-        moments = computed([chip.image for chip in chips], nodata)
-    _note_differences(export, first.bands, usual, len(sizes))
+    pixels = sum(width * height * count for (width, height), count in sizes.items())
+    first = _bands(export, surveyed, chips, pixels, 0)
+    second = None
+    if len(surveyed[0].images) > 1:
+        other = _bands(export, surveyed, chips, pixels, 1)
+        second = SecondImages(
+            bands=other.names, dtype=other.dtype, tile_size=usual, statistics=other.moments.statistics(), nodata=other.nodata
+        )
+    _note_differences(export, len(first.names), usual, len(sizes))
     for reason, names in account.dropped.items():
         total = len(chips) + sum(map(len, account.dropped.values()))
         account.warnings.append(f"Dropped {len(names)} of {counted(total, 'chip')} ({reason}): {listed(names)}.")
@@ -87,29 +100,41 @@ def assemble(
         format=keyword,
         chips=tuple(chips),
         classes=tuple(classes),
-        bands=bands_of(export, first.bands, first.band_names),
+        bands=first.names,
         dtype=first.dtype,
         tile_size=usual,
-        moments=moments,
-        nodata=nodata,
+        moments=first.moments,
+        nodata=first.nodata,
         image_space=_image_space(export),
         metadata=export.metadata(),
         account=account,
         own_values=own_values,
         mixed_sizes=len(sizes) > 1,
+        second=second,
     )
 
 
-def _one_nodata(export: Export, surveyed: Sequence[Surveyed]) -> float | None:
-    counts = Counter(facts.images[0].nodata for facts in surveyed)
+def _bands(export: Export, surveyed: Sequence[Surveyed], chips: Sequence[Chip], pixels: int, index: int) -> _Bands:
+    facts, second = surveyed[0].images[index], index > 0
+    nodata = _one_nodata(export, surveyed, index)
+    moments, fault = exported(export.emd, export.totals, facts.bands, facts.dtype, pixels, nodata, second)
+    if moments is None:
+        if export.esri:
+            export.account.warnings.append(f"{fault[0].upper()}{fault[1:]}; they were computed from the chips.")
+        moments = computed([chip.images[index] for chip in chips], nodata)
+    return _Bands(bands_of(export, facts.bands, facts.band_names, second), facts.dtype, moments, nodata)
+
+
+def _one_nodata(export: Export, surveyed: Sequence[Surveyed], index: int) -> float | None:
+    counts = Counter(facts.images[index].nodata for facts in surveyed)
     declared = Counter({value: count for value, count in counts.items() if value is not None})
     if not declared:
         return None
     value = declared.most_common(1)[0][0]
     if len(counts) > 1:
+        where, values = place_of(export, surveyed, index), listed(_shown(one) for one in counts)
         export.account.warnings.append(
-            f"Chips in {export.root} declare different nodata values ({listed(_shown(one) for one in counts)}); "
-            f"{value:g} is used for all."
+            f"Chips in {where} declare different nodata values ({values}); {value:g} is used for all."
         )
     return value
 

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from chipwright.chips.formats.classified_tiles import second_images
 from chipwright.chips.formats.esri import EMD, TOTALS, Export, entries_of
+from chipwright.chips.formats.layouts import (
+    captions_file,
+    class_folders,
+    domain_folders,
+    has_images,
+    is_captioned,
+    is_class_tree,
+    is_sorted,
+    second_folder,
+    split_folders,
+)
 from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, holding
 from chipwright.chips.formats.pascal_voc import IMAGE_FOLDERS, LABEL_FOLDERS
 from chipwright.chips.formats.table import CAPTIONS, CHANGE_PAIRS, FORMATS, READABLE, Format
@@ -43,11 +53,20 @@ def _sniff(export: Export) -> tuple[str, str]:
             )
         return keyword, evidence
     keyword, evidence = said
-    if keyword == "Classified_Tiles" and (second := second_images(export)):
-        return CHANGE_PAIRS, f"{evidence}, and a folder {second.name}"
-    if keyword == "MultiLabeled_Tiles" and export.text("SingleLabelFieldFound").casefold() == "caption":
+    if keyword == "Classified_Tiles" and (pairs := _change_evidence(export)):
+        return CHANGE_PAIRS, f"{evidence}, and {pairs}"
+    if keyword == "MultiLabeled_Tiles" and is_captioned(export):
         return CAPTIONS, f"{evidence}, and SingleLabelFieldFound is Caption"
     return keyword, evidence
+
+
+def _change_evidence(export: Export) -> str:
+    """Return by what a folder holds pairs of images, or an empty text."""
+    if second := second_folder(export.root, export.entries):
+        return f"a second image folder, {second.name}"
+    if parts := split_folders(export.root, export.entries):
+        return f"pairs of images in {listed(part.name for part in parts)}"
+    return ""
 
 
 def _declared(export: Export) -> tuple[str, str] | None:
@@ -85,11 +104,13 @@ def _by_content(export: Export) -> tuple[str, str]:
     Raises:
         DataError: if that is like no format.
     """
-    if export.directory("A") and export.directory("B"):
-        return "CycleGAN", "the folders A and B"
+    if domains := domain_folders(export.root, export.entries):
+        return "CycleGAN", f"the folders {listed(folder.name for folder in domains)}"
     images, labels = export.directory(*IMAGE_FOLDERS), export.directory(*LABEL_FOLDERS)
-    if second := second_images(export):
-        return (CHANGE_PAIRS if labels else "Export_Tiles"), f"a second image folder, {second.name}"
+    if pairs := _change_evidence(export):
+        return ("Export_Tiles" if images and not labels else CHANGE_PAIRS), pairs
+    if listing := captions_file(export.root, export.entries):
+        return CAPTIONS, f"captions in {listing.name}"
     for name in ("labels.json", "annotations.json"):
         if name in export.entries:
             return "COCO_rectangles", f"a file {name}"
@@ -98,11 +119,12 @@ def _by_content(export: Export) -> tuple[str, str]:
     if labels is not None:
         return _by_labels(export, labels)
     if images is not None:
-        suffixes, folders = _contents(images)
-        if any(suffix in IMAGE_SUFFIXES for suffix in suffixes):
+        if is_sorted(images):
+            return "Imagenet", f"the folders {listed(folder.name for folder in class_folders(images))} in {images.name}"
+        if has_images(images):
             return "Export_Tiles", "images and no labels"
-        if folders:
-            return "Imagenet", f"the folders {listed(folders)} in {images.name}"
+    elif is_class_tree(export.root, export.entries):
+        return "Imagenet", "folders of chips, one a class"
     raise DataError(
         f"{export.root} is like no format of training data: {holding(export.root, export.entries.values())}; expected a folder "
         f"images beside labels, {EMD} and {TOTALS}, as Export Training Data For Deep Learning writes them."

@@ -22,7 +22,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from chipwright.chips.chipset import BACKGROUND, IGNORE, GeoReference
+from chipwright.chips.chipset import BACKGROUND, IGNORE, Chip, GeoReference
 from chipwright.chips.formats.esri import Export, counted, entries_of
 from chipwright.chips.formats.georeference import locate
 from chipwright.chips.formats.pairing import Sample
@@ -77,6 +77,21 @@ class Surveyed:
     sample: Sample
     images: tuple[ImageFacts, ...]
     label: LabelFacts | None = None
+
+    def chip(self, **labels: Any) -> Chip:
+        """Return the chip, with its label raster if that was looked at, and with other `labels` as given."""
+        facts = self.images[0]
+        raster: dict[str, Any] = {} if self.label is None else {"label": self.sample.label, "pixels": self.label.pixels}
+        return Chip(
+            name=self.sample.name,
+            folder=0,
+            images=self.sample.images,
+            width=facts.width,
+            height=facts.height,
+            georeference=facts.georeference,
+            **raster,
+            **labels,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,18 +216,23 @@ def _band_names(file: rasterio.DatasetReader) -> tuple[str, ...]:
     return tuple(names)
 
 
+def place_of(export: Export, chips: Sequence[Surveyed], index: int) -> Path:
+    """Return the folder that sentences about image `index` name."""
+    return chips[0].sample.images[index].parent if index else export.root
+
+
 def check_type(export: Export, chips: Sequence[Surveyed], index: int = 0) -> None:
     """Raise `DataError` unless all chips have the same bands and pixel type."""
     by_bands = _grouped(chips, [f"{chip.images[index].bands}" for chip in chips])
     if len(by_bands) > 1:
         raise DataError(
-            f"The chips in {export.root} differ in their number of bands: {_groups(by_bands)}. "
+            f"The chips in {place_of(export, chips, index)} differ in their number of bands: {_groups(by_bands)}. "
             "All chips need the same bands; export them again, or remove the odd ones."
         )
     by_dtype = _grouped(chips, [chip.images[index].dtype for chip in chips])
     if len(by_dtype) > 1:
         raise DataError(
-            f"The chips in {export.root} differ in their pixel type: {_groups(by_dtype)}. "
+            f"The chips in {place_of(export, chips, index)} differ in their pixel type: {_groups(by_dtype)}. "
             "All chips need the same pixel type; export them again, or remove the odd ones."
         )
 
@@ -224,6 +244,29 @@ def check_size(export: Export, chips: Sequence[Surveyed]) -> None:
         raise DataError(
             f"The chips in {export.root} differ in size: {_groups(by_size)}. "
             "All chips need the same size; export them again, or remove the odd ones."
+        )
+
+
+def check_pairs(export: Export, chips: Sequence[Surveyed], alike: bool) -> None:
+    """Raise `DataError` unless the two images of each chip have one size and, if `alike`, all the same bands and pixel type.
+
+    Sizes are compared within each pair; bands and types must have been found the same within each folder (`check_type`).
+    """
+    first, second = (f"{path.parent.name}" for path in chips[0].sample.images)
+    other = [chip for chip in chips if chip.images[0].size != chip.images[1].size]
+    if other:
+        one = other[0]
+        sizes = ["{} x {}".format(*facts.size) for facts in one.images]
+        raise DataError(
+            f"{export.root} has {counted(len(other), 'pair')} of images that differ in size "
+            f"({listed(chip.sample.name for chip in other)}; {one.sample.name} has {sizes[0]} pixels in {first} and {sizes[1]} "
+            f"in {second}). The two images of a pair need the same size; export both with one cell size, or resample them."
+        )
+    kinds = [f"{counted(facts.bands, 'band')} of {facts.dtype}" for facts in chips[0].images]
+    if alike and kinds[0] != kinds[1]:
+        raise DataError(
+            f"The two dates in {export.root} differ: {first} has {kinds[0]}, {second} has {kinds[1]}. Both dates need the same "
+            "bands and pixel type; export them alike."
         )
 
 

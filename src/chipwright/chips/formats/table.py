@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chipwright.chips.formats import classified_tiles, coco, kitti, labeled_tiles, pascal_voc, yolo
+from chipwright.chips.formats import (
+    captions,
+    change_pairs,
+    classified_tiles,
+    coco,
+    cyclegan,
+    export_tiles,
+    imagenet,
+    kitti,
+    labeled_tiles,
+    pascal_voc,
+    yolo,
+)
 from chipwright.chips.formats.esri import Export
 from chipwright.chips.formats.part import Part
 
@@ -39,12 +51,12 @@ FORMATS: dict[str, Format] = {
         Format("KITTI_rectangles", kitti.read_kitti),
         Format("COCO_rectangles", coco.read_coco, several=True),
         Format("YOLO_rectangles", yolo.read_yolo, several=True),
-        Format("Imagenet"),
-        Format("Export_Tiles"),
-        Format("CycleGAN"),
+        Format("Imagenet", imagenet.read_imagenet),
+        Format("Export_Tiles", export_tiles.read_export_tiles),
+        Format("CycleGAN", cyclegan.read_cyclegan),
         Format("Panoptic_Segmentation"),
-        Format("ChangeDetection", mode="Classified_Tiles"),
-        Format("ImageCaptioning", mode="MultiLabeled_Tiles"),
+        Format("ChangeDetection", change_pairs.read_change_pairs, mode="Classified_Tiles"),
+        Format("ImageCaptioning", captions.read_captions, mode="MultiLabeled_Tiles"),
         Format("ObjectTracking", mode="RCNN_Masks"),
         Format("TimeSeries", mode="RCNN_Masks"),
     )
