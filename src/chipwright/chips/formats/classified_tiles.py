@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from chipwright.chips.chipset import BACKGROUND, IGNORE, Chip
@@ -11,6 +12,7 @@ from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, images_folder, pair
 from chipwright.chips.formats.part import Part, assemble
 from chipwright.chips.formats.survey import (
     Surveyed,
+    bare_chip,
     check_label_rasters,
     check_size,
     check_type,
@@ -28,6 +30,16 @@ def read_classified_tiles(export: Export) -> Part:
     Raises:
         DataError: if chips differ in size, bands or pixel type, or labels do not fit them.
     """
+    found, classes = checked_tiles(export)
+    return assemble(export, KEYWORD, found, [tile_chip(one) for one in found], classes)
+
+
+def checked_tiles(export: Export) -> tuple[list[Surveyed], tuple[DraftClass, ...]]:
+    """Return (chips with their label rasters, classes).
+
+    Raises:
+        DataError: if chips differ in size, bands or pixel type, or labels do not fit them.
+    """
     samples = paired(export, images_folder(export), export.directory("labels"), IMAGE_SUFFIXES)
     found = survey(export, samples, raster_labels=True)
     check_size(export, found)
@@ -35,21 +47,12 @@ def read_classified_tiles(export: Export) -> Part:
     check_label_rasters(export, found)
     classes = declared(export) or _found_in(export, found)
     check_values(export, found, {draft.value for draft in classes})
-    return assemble(export, KEYWORD, found, [_chip(one) for one in found], classes)
+    return found, classes
 
 
-def _chip(found: Surveyed) -> Chip:
-    facts, label = found.images[0], found.label
-    return Chip(
-        name=found.sample.name,
-        folder=0,
-        images=found.sample.images,
-        width=facts.width,
-        height=facts.height,
-        label=found.sample.label,
-        georeference=facts.georeference,
-        pixels=label.pixels if label else (),
-    )
+def tile_chip(found: Surveyed) -> Chip:
+    """Return the chip with its label raster."""
+    return replace(bare_chip(found), label=found.sample.label, pixels=found.label.pixels if found.label else ())
 
 
 def _found_in(export: Export, chips: list[Surveyed]) -> tuple[DraftClass, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from chipwright.chips.chipset import Chip
 from chipwright.chips.formats.classes import DraftClass, Lookup, declared, named
 from chipwright.chips.formats.esri import Export, counted
 from chipwright.chips.formats.pairing import NO_LABEL, images_folder, paired
 from chipwright.chips.formats.part import Part, assemble
-from chipwright.chips.formats.survey import Surveyed, check_type, survey
+from chipwright.chips.formats.survey import Surveyed, bare_chip, check_type, survey
 from chipwright.chips.formats.voc_xml import LABEL_SUFFIXES, Annotation, read_annotations
 from chipwright.errors import DataError, listed
 
@@ -95,7 +96,7 @@ def _labelled(
         unknown.update(part for part, value in meant.items() if value is None)
         values = tuple(sorted({value for value in meant.values() if value is not None}))
         if values or (keep_empty and not meant):
-            chips.append(_chip(one, values))
+            chips.append(replace(bare_chip(one), values=values))
         else:
             export.account.drop(NO_CLASS, one.sample.images[0].name)
     if unknown:
@@ -110,16 +111,3 @@ def _labelled(
             f"{listed(draft.name for draft in classes)}. Correct the Classes of the .emd, or the labels."
         )
     return chips
-
-
-def _chip(found: Surveyed, values: tuple[int, ...]) -> Chip:
-    facts = found.images[0]
-    return Chip(
-        name=found.sample.name,
-        folder=0,
-        images=found.sample.images,
-        width=facts.width,
-        height=facts.height,
-        values=values,
-        georeference=facts.georeference,
-    )

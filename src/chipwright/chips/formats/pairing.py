@@ -57,16 +57,19 @@ def stems(folder: Path, suffixes: Collection[str], first: str | None = None) -> 
     return found, list(dict.fromkeys(shared))
 
 
-def paired(export: Export, images: Path, labels: Path | None, suffixes: Collection[str]) -> list[Sample]:
+def paired(
+    export: Export, images: Path, labels: Path | None, suffixes: Collection[str], optional: bool = False
+) -> list[Sample]:
     """Return the chips that have a label, in the order of their names; the rest is counted in the export's account.
 
     Args:
         export: whose map.txt says which suffix wins, and where a label of another name lies.
         images, labels: the folders.
         suffixes: of label files.
+        optional: whether chips without a label are kept, too.
 
     Raises:
-        DataError: if there is no image, or none has a label.
+        DataError: if there is no image, or none has a label that needs one.
     """
     account = export.account
     rows = export.rows or ()
@@ -96,8 +99,8 @@ def paired(export: Export, images: Path, labels: Path | None, suffixes: Collecti
     _note_blanks(export, list(of_images))
     samples = []
     for stem, image_path in of_images.items():
-        if stem in of_labels:
-            samples.append(Sample(stem, (image_path,), of_labels[stem]))
+        if optional or stem in of_labels:
+            samples.append(Sample(stem, (image_path,), of_labels.get(stem)))
         else:
             account.drop(NO_LABEL, image_path.name)
     if not samples:

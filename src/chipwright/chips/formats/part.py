@@ -49,6 +49,7 @@ def assemble(
     chips: Sequence[Chip],
     classes: Sequence[DraftClass],
     own_values: bool = False,
+    step: int | None = None,
 ) -> Part:
     """Return the folder's part: bands, sizes and statistics worked out, the account closed.
 
@@ -59,6 +60,7 @@ def assemble(
         chips: those of them that are used.
         classes: the folder's classes.
         own_values: whether class values were made up from names.
+        step: how many bands belong together, of which each pixel holds data in all or none; all of them unless given.
     """
     account = export.account
     first = surveyed[0].images[0]
@@ -76,7 +78,7 @@ def assemble(
     if moments is None:
         if export.esri:
             account.warnings.append(f"{fault[0].upper()}{fault[1:]}; they were computed from the chips.")
-        moments = computed([chip.image for chip in chips], nodata)
+        moments = computed([chip.image for chip in chips], nodata, step)
     _note_differences(export, first.bands, usual, len(sizes))
     for reason, names in account.dropped.items():
         total = len(chips) + sum(map(len, account.dropped.values()))

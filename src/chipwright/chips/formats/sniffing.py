@@ -9,7 +9,9 @@ from chipwright.chips.formats.classified_tiles import second_images
 from chipwright.chips.formats.esri import EMD, TOTALS, Export, entries_of
 from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, holding
 from chipwright.chips.formats.pascal_voc import IMAGE_FOLDERS, LABEL_FOLDERS
-from chipwright.chips.formats.table import CAPTIONS, CHANGE_PAIRS, FORMATS, READABLE, Format
+from chipwright.chips.formats.table import CAPTIONS, CHANGE_PAIRS, FORMATS, READABLE, TIME_SERIES, TRACKING, Format
+from chipwright.chips.formats.tracking import video_folders
+from chipwright.chips.formats.tracking_evidence import tracking_evidence
 from chipwright.errors import DataError, listed, suggestion
 
 _KITTI_COLUMNS = 15
@@ -34,18 +36,24 @@ def format_of(export: Export) -> Format:
 def _sniff(export: Export) -> tuple[str, str]:
     """Return (format keyword, evidence)."""
     said = _declared(export)
-    if said is None:
-        keyword, evidence = _by_content(export)
-        if export.esri:
-            export.account.warnings.append(
-                f"The metadata of {export.root} name no format; it was read as {keyword}, since it holds {evidence}."
-            )
-        return keyword, evidence
-    keyword, evidence = said
+    keyword, evidence = _refined(export, *(said or _by_content(export)))
+    if said is None and export.esri:
+        export.account.warnings.append(
+            f"The metadata of {export.root} name no format; it was read as {keyword}, since it holds {evidence}."
+        )
+    return keyword, evidence
+
+
+def _refined(export: Export, keyword: str, evidence: str) -> tuple[str, str]:
+    """Return (format keyword, evidence) where several formats share a MetaDataMode."""
     if keyword == "Classified_Tiles" and (second := second_images(export)):
         return CHANGE_PAIRS, f"{evidence}, and a folder {second.name}"
     if keyword == "MultiLabeled_Tiles" and export.text("SingleLabelFieldFound").casefold() == "caption":
         return CAPTIONS, f"{evidence}, and SingleLabelFieldFound is Caption"
+    if keyword == "RCNN_Masks" and export.flag("IsMultidimensional"):
+        return TIME_SERIES, f"{evidence}, and IsMultidimensional is true"
+    if keyword == "RCNN_Masks" and (sequences := tracking_evidence(export)):
+        return TRACKING, f"{evidence}, and {sequences}"
     return keyword, evidence
 
 
@@ -94,6 +102,8 @@ def _by_content(export: Export) -> tuple[str, str]:
             return "COCO_rectangles", f"a file {name}"
     if export.directory("labels2"):
         return "Panoptic_Segmentation", "the folders labels and labels2"
+    if video_folders(export):
+        return TRACKING, "folders of frames in JPEGImages and of their masks in Annotations"
     if labels is not None:
         return _by_labels(export, labels)
     if images is not None:

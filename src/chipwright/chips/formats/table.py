@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chipwright.chips.formats import classified_tiles, labeled_tiles, pascal_voc
+from chipwright.chips.formats import classified_tiles, labeled_tiles, panoptic, pascal_voc, rcnn_masks, time_series, tracking
 from chipwright.chips.formats.esri import Export
 from chipwright.chips.formats.part import Part
 
@@ -35,18 +35,18 @@ FORMATS: dict[str, Format] = {
         Format("PASCAL_VOC_rectangles", pascal_voc.read_pascal_voc, several=True),
         Format("Labeled_Tiles", labeled_tiles.read_labeled_tiles, several=True),
         Format("MultiLabeled_Tiles", labeled_tiles.read_multilabeled_tiles, several=True),
-        Format("RCNN_Masks", several=True),
+        Format("RCNN_Masks", rcnn_masks.read_rcnn_masks, several=True),
         Format("KITTI_rectangles"),
         Format("COCO_rectangles"),
         Format("YOLO_rectangles"),
         Format("Imagenet"),
         Format("Export_Tiles"),
         Format("CycleGAN"),
-        Format("Panoptic_Segmentation"),
+        Format("Panoptic_Segmentation", panoptic.read_panoptic),
         Format("ChangeDetection", mode="Classified_Tiles"),
         Format("ImageCaptioning", mode="MultiLabeled_Tiles"),
-        Format("ObjectTracking", mode="RCNN_Masks"),
-        Format("TimeSeries", mode="RCNN_Masks"),
+        Format("ObjectTracking", tracking.read_tracking, mode="RCNN_Masks"),
+        Format("TimeSeries", time_series.read_time_series, mode="RCNN_Masks"),
     )
 }
 
