@@ -59,6 +59,9 @@ class Reader:
     def label(self, chip: Chip) -> NDArray[Any]:
         raise AssertionError("classification reads no label raster")
 
+    def instances(self, chip: Chip) -> dict[int, NDArray[np.int32]]:
+        raise NotImplementedError
+
 
 class Fixed(nn.Module):
     """A network that always gives the same logits, and remembers what it was shown."""

@@ -43,6 +43,9 @@ class Squares:
     def label(self, chip: Chip) -> NDArray[Any]:
         raise NotImplementedError
 
+    def instances(self, chip: Chip) -> dict[int, NDArray[np.int32]]:
+        raise NotImplementedError
+
 
 def chip(name: int, *objects: tuple[float, float, float, float, int], size: int = SIZE) -> Chip:
     return Chip(

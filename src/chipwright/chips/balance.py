@@ -29,9 +29,9 @@ def class_balance(chips: ChipSet, groups: Mapping[str, Sequence[int]]) -> tuple[
 
 def unit_of(chips: Sequence[Chip]) -> str:
     """Return what is counted: "boxes", "pixels" or "chips"."""
-    if any(chip.boxes is not None for chip in chips):
-        return "boxes"
-    return "pixels" if any(chip.label is not None for chip in chips) else "chips"
+    if any(chip.label is not None or chip.pixels for chip in chips):
+        return "pixels"
+    return "boxes" if any(chip.boxes is not None for chip in chips) else "chips"
 
 
 def count_classes(chips: Sequence[Chip], unit: str) -> dict[int, int]:

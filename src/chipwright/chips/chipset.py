@@ -91,13 +91,17 @@ class Chip:
         label: raster of class values, if the format has one.
         masks: instance rasters as (class value, path), if the format has them.
         boxes: float32 (count, 4) as xmin, ymin, xmax, ymax in pixels, origin at the top left; None if the format has no boxes.
+            Where there are masks, the boxes around their instances, class by class in the order of `ChipReader.instances`.
         box_values: int64 (count,) class values of the boxes.
+        identities: int64 (count,) ids of the boxes' objects: the same object has the same one in all frames of its sequence.
+            None except in videos.
         values: class values of the whole chip (labelled tiles: one; multi-labelled: several).
         texts: captions.
         sequence, frame: place in a video.
         domain: 0; 1 for a chip of the other kind of imagery (B) in unpaired data, described by `ChipSet.second`.
         georeference: where it lies, if the file says so.
-        pixels: (class value, pixel count) pairs of the label raster by ascending value, counted when the folder was opened.
+        pixels: (class value, pixel count) pairs of the label raster, or of a time series' sample pixels, by ascending value,
+            counted when the folder was opened.
     """
 
     name: str
@@ -109,6 +113,7 @@ class Chip:
     masks: tuple[tuple[int, Path], ...] = ()
     boxes: NDArray[np.float32] | None = None
     box_values: NDArray[np.int64] | None = None
+    identities: NDArray[np.int64] | None = None
     values: tuple[int, ...] = ()
     texts: tuple[str, ...] = ()
     sequence: str | None = None

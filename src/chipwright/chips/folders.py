@@ -49,7 +49,6 @@ def read_chips(folders: Sequence[Path] | Path) -> ChipSet:
             raise DataError(f"{formats[0].keyword} data are read from one folder at a time; several are taken of {many}.")
     parts = []
     for export, found in zip(exports, formats, strict=True):
-        assert found.read is not None
         parts.append(found.read(export))
     return unite(parts)
 
@@ -127,10 +126,14 @@ def _renumbered(part: Part, by_name: dict[str, DraftClass]) -> Part:
     new_value = {draft.value: by_name[draft.name.casefold()].value for draft in part.classes}
 
     def renumber(chip: Chip) -> Chip:
-        values = tuple(sorted(new_value[value] for value in chip.values))
-        if chip.box_values is None:
-            return replace(chip, values=values)
-        return replace(chip, values=values, box_values=np.array([new_value[int(v)] for v in chip.box_values], np.int64))
+        values = chip.box_values
+        return replace(
+            chip,
+            values=tuple(sorted(new_value[value] for value in chip.values)),
+            box_values=None if values is None else np.array([new_value[value] for value in values.tolist()], np.int64),
+            masks=tuple((new_value[value], path) for value, path in chip.masks),
+            pixels=tuple(sorted((new_value[value], count) for value, count in chip.pixels)),
+        )
 
     classes = {draft.value: draft for draft in (by_name[draft.name.casefold()] for draft in part.classes)}
     return replace(part, chips=tuple(map(renumber, part.chips)), classes=tuple(classes.values()))

@@ -17,6 +17,7 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from chipwright.chips.chipset import IGNORE, Chip, ChipSet
+from chipwright.chips.instances import joined, numbered
 from chipwright.console import track
 from chipwright.errors import ChipwrightError
 
@@ -118,6 +119,32 @@ def whole_numbers(label: NDArray[Any]) -> NDArray[Any]:
     return np.where(within, np.rint(np.where(within, label, 0)), IGNORE).astype(np.int64)
 
 
+def instance_ids(mask: NDArray[Any], nodata: float | None) -> NDArray[Any]:
+    """Return the object ids of a mask as whole numbers of the same shape, 0 where there is no object.
+
+    Floats are rounded. Negative ids (unsigned 64-bit ones too large for signed among them), NaN and declared nodata are none.
+    """
+    ids = whole_numbers(mask)
+    ids = ids.view(np.int64) if ids.dtype == np.uint64 else ids
+    held = ids > 0
+    if nodata is not None and representable(nodata, mask.dtype):
+        held &= mask != mask.dtype.type(nodata)
+    return np.where(held, ids, ids.dtype.type(0))
+
+
+def read_instances(path: Path) -> NDArray[np.int32]:
+    """Return an instance mask as (bands, height, width), numbered as in `chipwright.chips.instances`.
+
+    Raises:
+        ChipwrightError: if the file cannot be read.
+    """
+    try:
+        with raster_options(), rasterio.open(path) as file:
+            return numbered(instance_ids(file.read(), file.nodata))[0]
+    except (RasterioError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
 def _unreadable(path: Path, error: Exception) -> ChipwrightError:
     # every chip was read once when the folder was opened, so this one changed since
     return ChipwrightError(f"{path} could be read before and cannot be now: {error}. Was it moved, or has the disk gone?")
@@ -151,6 +178,7 @@ class ChipReader:
     def _forget(self) -> None:
         self._images: dict[Path, tuple[NDArray[Any], NDArray[np.bool_] | None]] = {}
         self._labels: dict[Path, NDArray[Any]] = {}
+        self._masks: dict[Path, NDArray[np.int32]] = {}
         self._last: tuple[Path, tuple[NDArray[Any], NDArray[np.bool_] | None]] | None = None
         self._held = 0
         self._lock = Lock()
@@ -189,6 +217,29 @@ class ChipReader:
             found = read_label(chip.label)
             if self._room_for([found]):
                 self._labels[chip.label] = found
+        return found
+
+    def instances(self, chip: Chip) -> dict[int, NDArray[np.int32]]:
+        """Return the chip's objects by class value; not to be changed in place.
+
+        Each array is (bands, height, width) and holds the number of the object that a pixel belongs to, 0 for none. The objects
+        of a class are numbered from 1 without gaps, through all bands, in the order of `Chip.boxes`: number i is the i-th of
+        the boxes of that class. Classes without a mask are not listed; a mask without objects is all 0.
+
+        Raises:
+            ChipwrightError: if a file cannot be read.
+        """
+        found: dict[int, list[NDArray[np.int32]]] = {}
+        for value, path in chip.masks:
+            found.setdefault(value, []).append(self._mask(path))
+        return {value: joined(masks) for value, masks in found.items()}
+
+    def _mask(self, path: Path) -> NDArray[np.int32]:
+        found = self._masks.get(path)
+        if found is None:
+            found = read_instances(path)
+            if self._room_for([found]):
+                self._masks[path] = found
         return found
 
     def _image(self, path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:

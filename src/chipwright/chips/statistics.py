@@ -97,19 +97,33 @@ def pooled(parts: Iterable[Moments]) -> Moments:
     return total
 
 
-def computed(paths: Sequence[Path], nodata: float | None) -> Moments:
-    """Return the moments of image files, nodata and NaN left out: of all, or of a seeded `SHARE` from `ALL_BELOW` files on."""
+def computed(paths: Sequence[Path], nodata: float | None, step: int | None = None) -> Moments:
+    """Return the moments of image files, nodata and NaN left out: of all, or of a seeded `SHARE` from `ALL_BELOW` files on.
+
+    Args:
+        nodata: declared nodata value.
+        step: how many bands belong together (those of one date): a pixel is left out of these bands only. None for all.
+    """
     chosen = list(paths)
     if len(chosen) >= ALL_BELOW:
         rng = np.random.default_rng(_SEED)
         picked = rng.choice(len(chosen), size=int(np.ceil(SHARE * len(chosen))), replace=False)
         chosen = [chosen[at] for at in sorted(picked)]
-    return pooled(in_threads(partial(_measure_file, nodata=nodata), chosen, "Measuring bands"))
+    return pooled(in_threads(partial(_measure_file, nodata=nodata, step=step), chosen, "Measuring bands"))
 
 
-def _measure_file(path: Path, nodata: float | None) -> Moments:
+def _measure_file(path: Path, nodata: float | None, step: int | None) -> Moments:
     pixels, mask = read_image(path)
-    return measured(pixels, valid_pixels(pixels, nodata, mask))
+    step = step or len(pixels)
+    dates = [pixels[at : at + step] for at in range(0, len(pixels), step)]
+    return _side_by_side([measured(date, valid_pixels(date, nodata, mask)) for date in dates])
+
+
+def _side_by_side(parts: Sequence[Moments]) -> Moments:
+    """Return the moments of different bands as one."""
+    names = ("minimum", "maximum", "mean", "squares", "count")
+    rows = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Moments(**rows, source=parts[0].source)
 
 
 def exported(

@@ -42,6 +42,9 @@ class Reader(Protocol):
     def label(self, chip: Chip) -> NDArray[Any]:
         """Return the chip's class values as (height, width)."""
 
+    def instances(self, chip: Chip) -> dict[int, NDArray[np.int32]]:
+        """Return the chip's objects by class value as (bands, height, width), numbered from 1 in the order of its boxes."""
+
 
 @dataclass(frozen=True)
 class Phase:

@@ -26,6 +26,16 @@ def read_classified_tiles(export: Export) -> Part:
     Raises:
         DataError: if chips differ in size, bands or pixel type, or labels do not fit them.
     """
+    found, classes = checked_tiles(export)
+    return assemble(export, KEYWORD, found, [one.chip() for one in found], classes)
+
+
+def checked_tiles(export: Export) -> tuple[list[Surveyed], tuple[DraftClass, ...]]:
+    """Return (chips with their label rasters, classes).
+
+    Raises:
+        DataError: if chips differ in size, bands or pixel type, or labels do not fit them.
+    """
     samples = paired(export, images_folder(export), export.directory("labels"), IMAGE_SUFFIXES)
     found = survey(export, samples, raster_labels=True)
     check_size(export, found)
@@ -33,7 +43,7 @@ def read_classified_tiles(export: Export) -> Part:
     check_label_rasters(export, found)
     classes = declared(export) or classes_in(export, found)
     check_values(export, found, {draft.value for draft in classes})
-    return assemble(export, KEYWORD, found, [one.chip() for one in found], classes)
+    return found, classes
 
 
 def classes_in(export: Export, chips: list[Surveyed]) -> tuple[DraftClass, ...]:

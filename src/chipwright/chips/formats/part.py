@@ -68,6 +68,7 @@ def assemble(
     chips: Sequence[Chip],
     classes: Sequence[DraftClass],
     own_values: bool = False,
+    step: int | None = None,
 ) -> Part:
     """Return the folder's part: bands, sizes and statistics worked out, the account closed.
 
@@ -78,12 +79,13 @@ def assemble(
         chips: those of them that are used.
         classes: the folder's classes.
         own_values: whether class values were made up from names.
+        step: how many bands belong together, of which each pixel holds data in all or none; all of them unless given.
     """
     account = export.account
     sizes = Counter(facts.images[0].size for facts in surveyed)
     usual = sizes.most_common(1)[0][0]
     pixels = sum(width * height * count for (width, height), count in sizes.items())
-    first = _bands(export, surveyed, chips, pixels, 0)
+    first = _bands(export, surveyed, chips, pixels, 0, step)
     second = None
     if len(surveyed[0].images) > 1:
         other = _bands(export, surveyed, chips, pixels, 1)
@@ -114,14 +116,16 @@ def assemble(
     )
 
 
-def _bands(export: Export, surveyed: Sequence[Surveyed], chips: Sequence[Chip], pixels: int, index: int) -> _Bands:
+def _bands(
+    export: Export, surveyed: Sequence[Surveyed], chips: Sequence[Chip], pixels: int, index: int, step: int | None = None
+) -> _Bands:
     facts, second = surveyed[0].images[index], index > 0
     nodata = _one_nodata(export, surveyed, index)
     moments, fault = exported(export.emd, export.totals, facts.bands, facts.dtype, pixels, nodata, second)
     if moments is None:
         if export.esri:
             export.account.warnings.append(f"{fault[0].upper()}{fault[1:]}; they were computed from the chips.")
-        moments = computed([chip.images[index] for chip in chips], nodata)
+        moments = computed([chip.images[index] for chip in chips], nodata, step)
     return _Bands(bands_of(export, facts.bands, facts.band_names, second), facts.dtype, moments, nodata)
 
 

@@ -19,7 +19,9 @@ from chipwright.chips.formats.layouts import (
 )
 from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, holding
 from chipwright.chips.formats.pascal_voc import IMAGE_FOLDERS, LABEL_FOLDERS
-from chipwright.chips.formats.table import CAPTIONS, CHANGE_PAIRS, FORMATS, READABLE, Format
+from chipwright.chips.formats.table import CAPTIONS, CHANGE_PAIRS, FORMATS, READABLE, TIME_SERIES, TRACKING, Format
+from chipwright.chips.formats.tracking import video_folders
+from chipwright.chips.formats.tracking_evidence import tracking_evidence
 from chipwright.errors import DataError, listed, suggestion
 
 _KITTI_COLUMNS = 15
@@ -29,34 +31,34 @@ def format_of(export: Export) -> Format:
     """Return the format of a folder.
 
     Raises:
-        DataError: if it is unknown, or has no reader yet; the sentence says what was found and which formats can be read.
+        DataError: if it is unknown; the sentence says what was found and which formats can be read.
     """
     keyword, evidence = _sniff(export)
     export.account.evidence = evidence
-    found = FORMATS[keyword]
-    if found.read is None:
-        raise DataError(
-            f"{export.root} is in the format {keyword} ({evidence}), which this version cannot read yet; "
-            f"it reads {listed(READABLE, 20)}."
-        )
-    return found
+    return FORMATS[keyword]
 
 
 def _sniff(export: Export) -> tuple[str, str]:
     """Return (format keyword, evidence)."""
     said = _declared(export)
-    if said is None:
-        keyword, evidence = _by_content(export)
-        if export.esri:
-            export.account.warnings.append(
-                f"The metadata of {export.root} name no format; it was read as {keyword}, since it holds {evidence}."
-            )
-        return keyword, evidence
-    keyword, evidence = said
+    keyword, evidence = _refined(export, *(said or _by_content(export)))
+    if said is None and export.esri:
+        export.account.warnings.append(
+            f"The metadata of {export.root} name no format; it was read as {keyword}, since it holds {evidence}."
+        )
+    return keyword, evidence
+
+
+def _refined(export: Export, keyword: str, evidence: str) -> tuple[str, str]:
+    """Return (format keyword, evidence) where several formats share a MetaDataMode."""
     if keyword == "Classified_Tiles" and (pairs := _change_evidence(export)):
         return CHANGE_PAIRS, f"{evidence}, and {pairs}"
     if keyword == "MultiLabeled_Tiles" and is_captioned(export):
         return CAPTIONS, f"{evidence}, and SingleLabelFieldFound is Caption"
+    if keyword == "RCNN_Masks" and export.flag("IsMultidimensional"):
+        return TIME_SERIES, f"{evidence}, and IsMultidimensional is true"
+    if keyword == "RCNN_Masks" and (sequences := tracking_evidence(export)):
+        return TRACKING, f"{evidence}, and {sequences}"
     return keyword, evidence
 
 
@@ -116,6 +118,8 @@ def _by_content(export: Export) -> tuple[str, str]:
             return "COCO_rectangles", f"a file {name}"
     if export.directory("labels2"):
         return "Panoptic_Segmentation", "the folders labels and labels2"
+    if video_folders(export):
+        return TRACKING, "folders of frames in JPEGImages and of their masks in Annotations"
     if labels is not None:
         return _by_labels(export, labels)
     if images is not None:

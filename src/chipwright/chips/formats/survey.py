@@ -95,9 +95,12 @@ class Surveyed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Damaged:
+class Damaged:
+    """A file that cannot be used, and why. `kind` is what it is counted under."""
+
     file: str
     reason: str
+    kind: str = UNREADABLE
 
 
 def survey(export: Export, samples: Sequence[Sample], raster_labels: bool = False) -> list[Surveyed]:
@@ -117,22 +120,31 @@ def survey(export: Export, samples: Sequence[Sample], raster_labels: bool = Fals
     look = partial(_look, siblings=siblings, raster_labels=raster_labels, decode=decode)
     found, damaged = [], []
     for result in in_threads(look, samples, "Reading chips"):
-        if isinstance(result, _Damaged):
+        if isinstance(result, Damaged):
             damaged.append(result)
         else:
             found.append(result)
-    if len(damaged) > MOST_DAMAGED * len(samples):
+    drop_damaged(export, damaged, len(samples))
+    return found
+
+
+def drop_damaged(export: Export, damaged: Sequence[Damaged], total: int) -> None:
+    """Count damaged chips in the export's account.
+
+    Raises:
+        DataError: if they are more than `MOST_DAMAGED` of the `total`.
+    """
+    if len(damaged) > MOST_DAMAGED * total:
         raise DataError(
-            f"{len(damaged)} of {counted(len(samples), 'chip')} in {export.root} cannot be read "
+            f"{len(damaged)} of {counted(total, 'chip')} in {export.root} cannot be read "
             f"({listed(one.file for one in damaged)}; {damaged[0].reason}). Up to {MOST_DAMAGED:.0%} are dropped, "
             "more are not; export the folder again or remove them."
         )
     for one in damaged:
-        export.account.drop(UNREADABLE, one.file)
-    return found
+        export.account.drop(one.kind, one.file)
 
 
-def _look(sample: Sample, siblings: Mapping[Path, Mapping[str, str]], raster_labels: bool, decode: bool) -> Surveyed | _Damaged:
+def _look(sample: Sample, siblings: Mapping[Path, Mapping[str, str]], raster_labels: bool, decode: bool) -> Surveyed | Damaged:
     path = sample.images[0]
     try:
         with raster_options():
@@ -145,12 +157,12 @@ def _look(sample: Sample, siblings: Mapping[Path, Mapping[str, str]], raster_lab
                 label = _look_at_label(path)
     except (RasterioError, OSError, ValueError) as error:
         reason = str(error.__cause__ or error).strip()
-        return _Damaged(path.name, reason)
+        return Damaged(path.name, reason)
     return Surveyed(sample, tuple(images), label)
 
 
 def _look_at_image(path: Path, siblings: Mapping[str, str], decode: bool) -> ImageFacts:
-    _check_png_end(path)
+    check_png_end(path)
     with rasterio.open(path) as file:
         georeference, nodata = locate(file, path, siblings)
         dtype = np.dtype(file.dtypes[0])
@@ -159,7 +171,7 @@ def _look_at_image(path: Path, siblings: Mapping[str, str], decode: bool) -> Ima
         facts = ImageFacts(
             file.width, file.height, file.count, dtype.name, _usable(nodata, dtype), _band_names(file), georeference
         )
-        _check_memory(file, dtype)
+        check_memory(file, dtype)
         if decode:
             file.read()
         else:
@@ -170,19 +182,19 @@ def _look_at_image(path: Path, siblings: Mapping[str, str], decode: bool) -> Ima
 
 
 def _look_at_label(path: Path) -> LabelFacts:
-    _check_png_end(path)
+    check_png_end(path)
     with rasterio.open(path) as file:
-        _check_memory(file, np.dtype(file.dtypes[0]))
+        check_memory(file, np.dtype(file.dtypes[0]))
         return LabelFacts(file.width, file.height, file.count, file.nodata, value_counts(whole_numbers(file.read(1))))
 
 
-def _check_memory(file: rasterio.DatasetReader, dtype: np.dtype[Any]) -> None:
+def check_memory(file: rasterio.DatasetReader, dtype: np.dtype[Any]) -> None:
     """Raise ValueError for a raster that takes more than `LARGEST` bytes when decoded."""
     if file.width * file.height * file.count * dtype.itemsize > LARGEST:
         raise ValueError(f"it claims {file.width} x {file.height} pixels in {file.count} bands, which is no chip")
 
 
-def _check_png_end(path: Path) -> None:
+def check_png_end(path: Path) -> None:
     """Raise ValueError for a PNG without its last part: GDAL fills what is missing with zeros and says nothing."""
     if path.suffix.lower() == ".png":
         with path.open("rb") as file:
