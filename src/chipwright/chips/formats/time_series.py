@@ -7,8 +7,8 @@ makes of it:
 - `ChipSet.bands` and the statistics have one entry for each band of the file, T x C as everywhere. A band is called by its
   variable and its date: "NDVI 2015-07-11", or "NDVI 1" where dates are the same day or are not known. Where the export names
   all bands itself, and each in its own way, these names stay.
-- `dates_of(chips.metadata)` gives the T dates, so that C is `len(chips.bands) // T`, and `variables_of` the variables. There are
-  no dates where the export names none; how many there are is then for whoever trains to say.
+- `dates_of(chips.metadata)` gives the T dates, so that C is `len(chips.bands) // T`, and `variables_of` the variables.
+  There are no dates where the export names none; how many there are is then for whoever trains to say.
 - A mask is of one class, its pixels other than 0 are samples of it. `Chip.pixels` counts them. There are no boxes.
 - A pixel may have data on some dates only: statistics leave it out for the dates without.
 """
@@ -61,7 +61,7 @@ def _date(value: Any) -> str:
 
 
 def variables_of(bands: Sequence[str], metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the C variables, given the `bands` and `metadata` of a `ChipSet`; all bands where no dates are known."""
+    """Return the C variables, given the `bands` and `metadata` of a `ChipSet`; all bands where dates are unknown."""
     dates = dates_of(metadata)
     return tuple(_without_date(name, dates) for name in bands[: len(bands) // len(dates)]) if dates else tuple(bands)
 
