@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import builders
+import mask_builders
 import pytest
 
 from chipwright.chips.formats.locating import locate_export
@@ -71,8 +72,6 @@ def test_where_the_metadata_are_silent_content_tells_and_it_is_said(tmp_path: Pa
         (["images/0.tif", "images2/0.tif"], "Export_Tiles"),
         (["images/0.tif"], "Export_Tiles"),
         (["images/0.tif", "labels.json"], "COCO_rectangles"),
-        (["images/0.tif", "labels/0.tif", "labels2/R/0.tif"], "Panoptic_Segmentation"),
-        (["images/0.tif", "labels/R/0.tif"], "RCNN_Masks"),
         (["images/Forest/0.jpg"], "Imagenet"),
     ],
 )
@@ -109,3 +108,26 @@ def test_a_caption_field_makes_captions_of_multi_labelled_tiles(tmp_path: Path) 
     builders.multilabeled_tiles(tmp_path, count=2, extra={"SingleLabelFieldFound": "Caption"})
     with pytest.raises(DataError, match="ImageCaptioning"):
         sniffed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "keyword"),
+    [
+        (["images/0.tif", "labels/0.tif", "labels2/R/0.tif"], "Panoptic_Segmentation"),
+        (["images/0.tif", "labels/R/0.tif"], "RCNN_Masks"),
+        (["images/0.tif", "images/1.tif", "labels/R/0.tif", "labels/S/1.tif"], "RCNN_Masks"),
+        (["JPEGImages/v/0.jpg", "Annotations/v/0.png"], "ObjectTracking"),
+        (["JPEGImages/0.jpg", "Annotations/0.xml"], "PASCAL_VOC_rectangles"),
+    ],
+)
+def test_folders_without_metadata_are_told_by_what_they_hold(tmp_path: Path, files: list[str], keyword: str) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert sniffed(tmp_path) == keyword
+
+
+def test_a_time_series_is_told_by_its_metadata(tmp_path: Path) -> None:
+    for flag, keyword in ((True, "TimeSeries"), ("true", "TimeSeries"), (False, "RCNN_Masks")):
+        folder = mask_builders.rcnn_masks(tmp_path / str(flag), 2, metadata={"IsMultidimensional": flag})
+        assert sniffed(folder) == keyword

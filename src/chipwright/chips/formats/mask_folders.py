@@ -50,7 +50,8 @@ def labels_folder(export: Export) -> Path:
 def inner_folders(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return (folders within a folder, links in it to folders elsewhere), each in the order of names, hidden ones left out."""
     home = folder.resolve()
-    inside, outside = [], []
+    inside: list[Path] = []
+    outside: list[Path] = []
     for name in sorted(entries_of(folder).values()):
         path = folder / name
         if not name.startswith(".") and path.is_dir():

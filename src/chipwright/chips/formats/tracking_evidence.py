@@ -63,8 +63,9 @@ def tracking_evidence(export: Export) -> str | None:
 
 def _overlaps(paths: Sequence[Path]) -> Iterator[float]:
     """Yield how much each object in a few frames overlaps itself in the next, 0 to 1."""
-    starts = np.unique(np.linspace(0, len(paths) - 2, _PAIRS).astype(int)) if len(paths) > 1 else []
-    for start in starts:
+    if len(paths) < 2:
+        return
+    for start in np.unique(np.linspace(0, len(paths) - 2, _PAIRS).astype(int)):
         try:
             first, second = look_at_mask(paths[start]), look_at_mask(paths[start + 1])
         except (RasterioError, OSError, ValueError):
