@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import builders
+import mask_builders
 import pytest
 
 from chipwright.chips.formats.locating import locate_export
@@ -66,8 +67,17 @@ def test_where_the_metadata_are_silent_content_tells_and_it_is_said(tmp_path: Pa
 @pytest.mark.parametrize(
     ("files", "keyword"),
     [
+        (["A/images/0.tif", "B/images/0.tif"], "CycleGAN"),
+        (["images/0.tif", "images2/0.tif", "labels/0.tif"], "ChangeDetection"),
+        (["images/0.tif", "images2/0.tif"], "Export_Tiles"),
+        (["images/0.tif"], "Export_Tiles"),
+        (["images/0.tif", "labels.json"], "COCO_rectangles"),
+        (["images/Forest/0.jpg"], "Imagenet"),
         (["images/0.tif", "labels/0.tif", "labels2/R/0.tif"], "Panoptic_Segmentation"),
         (["images/0.tif", "labels/R/0.tif"], "RCNN_Masks"),
+        (["images/0.tif", "images/1.tif", "labels/R/0.tif", "labels/S/1.tif"], "RCNN_Masks"),
+        (["JPEGImages/v/0.jpg", "Annotations/v/0.png"], "ObjectTracking"),
+        (["JPEGImages/0.jpg", "Annotations/0.xml"], "PASCAL_VOC_rectangles"),
     ],
 )
 def test_formats_are_told_by_what_the_folder_holds(tmp_path: Path, files: list[str], keyword: str) -> None:
@@ -120,3 +130,9 @@ def test_a_second_image_folder_makes_change_pairs_of_classified_tiles(tmp_path: 
 def test_a_caption_field_makes_captions_of_multi_labelled_tiles(tmp_path: Path) -> None:
     builders.multilabeled_tiles(tmp_path, count=2, extra={"SingleLabelFieldFound": "Caption"})
     assert sniffed(tmp_path) == "ImageCaptioning"
+
+
+def test_a_time_series_is_told_by_its_metadata(tmp_path: Path) -> None:
+    for flag, keyword in ((True, "TimeSeries"), ("true", "TimeSeries"), (False, "RCNN_Masks")):
+        folder = mask_builders.rcnn_masks(tmp_path / str(flag), 2, metadata={"IsMultidimensional": flag})
+        assert sniffed(folder) == keyword

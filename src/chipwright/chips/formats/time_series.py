@@ -61,7 +61,7 @@ def _date(value: Any) -> str:
 
 
 def variables_of(bands: Sequence[str], metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the C variables from the `bands` and `metadata` of a `ChipSet`; all bands where dates are unknown."""
+    """Return the C variables, given the `bands` and `metadata` of a `ChipSet`; all bands where dates are unknown."""
     dates = dates_of(metadata)
     return tuple(_without_date(name, dates) for name in bands[: len(bands) // len(dates)]) if dates else tuple(bands)
 
