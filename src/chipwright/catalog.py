@@ -110,6 +110,8 @@ _PICKED = {
     "Imagenet": "FEATURE_CLASSIFIER",
     "Export_Tiles": "SUPERRESOLUTION",
     "CycleGAN": "CYCLEGAN",
+    "ChangeDetection": "CHANGEDETECTOR",
+    "ImageCaptioning": "IMAGECAPTIONER",
     "Panoptic_Segmentation": "MAXDEEPLAB",
 }
 """What the reference picks for a metadata format."""

@@ -166,7 +166,7 @@ def exported(
 def _figures(rows: list[Any], names: tuple[str, ...], pixels: int) -> Moments | None:
     try:
         table = np.array([[float(row[name]) if name else pixels for name in names] for row in rows], dtype=np.float64)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     minimum, maximum, mean, spread, count = table.T
     squares = spread if names[3] == "M2" else spread**2 * np.maximum(count - 1, 1)

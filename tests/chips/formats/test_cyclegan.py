@@ -89,14 +89,19 @@ def test_an_empty_domain_is_refused(tmp_path: Path) -> None:
     pair_builders.cyclegan(tmp_path)
     for path in (tmp_path / "A" / "images").iterdir():
         path.unlink()
-    sentence = refusal(tmp_path)
-    assert str(tmp_path / "A" / "images") in sentence
-    assert "holds no chips: it is empty" in sentence
+    assert f"{tmp_path / 'A' / 'images'} holds no chips: it is empty" in refusal(tmp_path)
+    (tmp_path / "A" / "images").rmdir()
+    assert f"{tmp_path / 'A'} holds no chips: it holds" in refusal(tmp_path)
 
 
 def test_a_missing_domain_is_refused(tmp_path: Path) -> None:
     pair_builders.cyclegan(tmp_path)
     shutil.rmtree(tmp_path / "B")
+    assert f"no export of the other beside it: expected both A and B in {tmp_path}" in refusal(tmp_path)
+
+
+def test_metadata_without_either_domain_are_refused(tmp_path: Path) -> None:
+    pair_builders.export_tiles(tmp_path, mode="CycleGAN")
     assert "has not both folders A and B" in refusal(tmp_path)
 
 

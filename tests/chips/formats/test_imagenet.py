@@ -62,6 +62,11 @@ def test_plain_folders_of_classes_need_no_export(tmp_path: Path, within: str) ->
     assert any("folders were taken for them: St. Louis, beach and train" in warning for warning in chips.account.warnings)
 
 
+def test_classes_named_a_and_b_are_no_domains(tmp_path: Path) -> None:
+    chips = read_chips(pair_builders.imagenet(tmp_path, {"a": 2, "b": 2}, within=".", esri=False))
+    assert (chips.format, counts(chips)) == ("Imagenet", {1: 2, 2: 2})
+
+
 def test_folders_of_images_beside_the_parts_of_an_export_are_no_classes(tmp_path: Path) -> None:
     for name in ("labels", "images2", "more"):
         builders.write_raster(tmp_path / name / "0.tif", np.zeros((3, 8, 8), "uint8"))

@@ -173,6 +173,13 @@ def test_multi_labels_are_names_and_values_where_names_would_be_misread(tmp_path
     assert "<name>1,Palm,3,a&lt;b&gt;&amp;c,5</name>" in text
 
 
+def test_multi_labels_are_values_where_names_together_are_another_name(tmp_path: Path) -> None:
+    classes = tuple(ClassInfo(value=value, name=name, color=(0, 0, 0)) for value, name in ((1, "a"), (2, "b"), (3, "a,b")))
+    facts = facts_for("MultiLabeled_Tiles", classes=classes)
+    folder = write_some(tmp_path / "chips", "MultiLabeled_Tiles", facts=facts, values=(1, 2), objects=())
+    assert "<name>1,2</name>" in (folder / "labels" / f"{STEM}.xml").read_text(encoding="utf-8")
+
+
 def test_a_chip_with_none_of_the_labels_has_no_object(tmp_path: Path) -> None:
     folder = write_some(tmp_path / "chips", "MultiLabeled_Tiles", values=())
     assert "<object>" not in (folder / "labels" / f"{STEM}.xml").read_text(encoding="utf-8")

@@ -29,14 +29,7 @@ def read_cyclegan(export: Export) -> Part:
     """
     folders = domain_folders(export.root, export.entries)
     if folders is None:
-        above = export.root.parent
-        whole = domain_folders(above, entries_of(above)) or ()
-        raise DataError(
-            f"{export.root} is one domain of CycleGAN data; give the folder above it, {above}, which holds both."
-            if export.root in whole
-            else f"{export.root} is in the format {KEYWORD} and has not both folders A and B, one for each kind of imagery "
-            f"({holding(export.root, export.entries.values())}); copy the whole export."
-        )
+        raise _incomplete(export)
     first, second = (_domain(folder, number) for number, folder in enumerate(folders))
     account = export.account
     account.merge(first.signed())
@@ -53,6 +46,21 @@ def read_cyclegan(export: Export) -> Part:
             statistics=second.moments.statistics(),
             nodata=second.nodata,
         ),
+    )
+
+
+def _incomplete(export: Export) -> DataError:
+    root, above = export.root, export.root.parent
+    if root.name.upper() not in DOMAINS:
+        return DataError(
+            f"{root} is in the format {KEYWORD} and has not both folders A and B, each an export of one kind of imagery: "
+            f"{holding(root, export.entries.values())}. Copy the whole export."
+        )
+    if domain_folders(above, entries_of(above)):
+        return DataError(f"{root} is one domain of {KEYWORD} data; give the folder above it, {above}, which holds both.")
+    return DataError(
+        f"{root} is one domain of {KEYWORD} data, and there is no export of the other beside it: expected both A and B in "
+        f"{above}. Copy the whole export."
     )
 
 

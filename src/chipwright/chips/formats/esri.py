@@ -96,7 +96,7 @@ class Export:
             for source in (self.totals, self.emd):
                 try:
                     value = float(source.get(key, ""))
-                except (TypeError, ValueError):
+                except (TypeError, ValueError, OverflowError):
                     continue
                 if value >= 1 and value.is_integer():
                     return int(value)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from chipwright.chips.formats.esri import Export, entries_of, sub_folder
+from chipwright.chips.formats.esri import EMD, TOTALS, Export, entries_of, sub_folder
 from chipwright.chips.formats.pairing import IMAGE_SUFFIXES
 
 CAPTION_FOLDERS = ("images", "RSICD_images")
@@ -38,12 +38,20 @@ def split_folders(root: Path, entries: Mapping[str, str]) -> tuple[Path, ...]:
 
 
 def domain_folders(root: Path, entries: Mapping[str, str]) -> tuple[Path, Path] | None:
-    """Return the folders of the domains A and B: of those names, or Images/train_a and Images/train_b as they once were."""
+    """Return the folders of the domains A and B, each an export; or Images/train_a and Images/train_b as they once were."""
     first, second = sub_folder(root, entries, "A"), sub_folder(root, entries, "B")
-    if not (first and second) and (images := sub_folder(root, entries, "images")):
+    if first and second and all(_is_export(folder) for folder in (first, second)):
+        return first, second
+    if images := sub_folder(root, entries, "images"):
         names = entries_of(images)
         first, second = sub_folder(images, names, "train_a"), sub_folder(images, names, "train_b")
-    return (first, second) if first and second else None
+        return (first, second) if first and second else None
+    return None
+
+
+def _is_export(folder: Path) -> bool:
+    entries = entries_of(folder)
+    return EMD in entries or TOTALS in entries or sub_folder(folder, entries, "images") is not None
 
 
 def class_folders(folder: Path) -> dict[Path, bool]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from chipwright.chips.formats.esri import EMD, MAP, TOTALS, Export, entries_of, open_export
-from chipwright.chips.formats.layouts import captions_file, is_class_tree, split_folders
+from chipwright.chips.formats.layouts import captions_file, domain_folders, is_class_tree, split_folders
 from chipwright.chips.formats.pairing import EMPTY, holding
 from chipwright.errors import DataError, listed, suggestion
 
@@ -77,9 +77,7 @@ def _looks_exported(folder: Path, entries: Mapping[str, str]) -> bool:
         return True
     if any(name in entries and (folder / entries[name]).is_dir() for name in _IMAGE_FOLDERS):
         return True
-    if all(name in entries and (folder / entries[name] / "images").is_dir() for name in ("a", "b")):
-        return True
-    return bool(split_folders(folder, entries))
+    return bool(domain_folders(folder, entries) or split_folders(folder, entries))
 
 
 def _refuse_model(given: Path, entries: Mapping[str, str]) -> None:
