@@ -20,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import box_builders
 import builders
+import mask_builders
+import pair_builders
 from fuzz.mutations import damage
 
 from chipwright import console, inspection
@@ -46,6 +48,18 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {
     "kitti": lambda folder: box_builders.kitti(folder, {f"{index}": [("a", _BOX), ("b", _BOX)] for index in range(6)}),
     "yolo": lambda folder: box_builders.yolo(folder, {f"{index}": [(0, _BOX), (1, _BOX)] for index in range(6)}, ["a", "b"]),
     "coco": lambda folder: box_builders.coco(folder, {f"{index}": [(1, _BOX)] for index in range(6)}, {1: "a", 2: "b"}),
+    "masks": lambda folder: mask_builders.rcnn_masks(folder, 6),
+    "panoptic": lambda folder: mask_builders.panoptic(folder, 6),
+    "tracking": lambda folder: mask_builders.tracking(folder),
+    "videos": lambda folder: mask_builders.youtube_vos(folder),
+    "series": lambda folder: mask_builders.time_series(folder, 6),
+    "pairs": lambda folder: pair_builders.export_tiles(folder, 6, second_bands=2, second_dtype="uint16"),
+    "thematic": lambda folder: pair_builders.thematic_tiles(folder, 6),
+    "domains": lambda folder: pair_builders.cyclegan(folder, (4, 4)),
+    "change": lambda folder: pair_builders.change_pairs(folder, 6),
+    "classes": lambda folder: pair_builders.imagenet(folder, (3, 3)),
+    "captions": lambda folder: pair_builders.caption_tiles(folder, [["a"], ["b", "c"]] * 3),
+    "sentences": lambda folder: pair_builders.caption_listing(folder, {f"{index}.jpg": ["a text", "b"] for index in range(6)}),
 }
 
 
@@ -85,13 +99,14 @@ def _read(folder: Path) -> str:
     chips = read_chips([folder])
     inspection.facts_of(chips)
     preview(chips, 2)
-    reader = ChipReader(chips.nodata)
+    reader = ChipReader.of(chips)
     for chip in chips.chips:
         for index in range(len(chip.images)):
             reader.image(chip, index)
             reader.valid(chip, index)
         if chip.label is not None:
             reader.label(chip)
+        reader.instances(chip)
     return "loaded"
 
 

@@ -11,5 +11,5 @@ from fuzz.readers import FOLDERS, attempt
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_damaged_folder_loads_or_gets_one_sentence(name: str, tmp_path: Path) -> None:
     whole = FOLDERS[name](tmp_path / "whole")
-    outcomes = [attempt(whole, seed) for seed in range(8)]
+    outcomes = [attempt(whole, seed) for seed in range(4)]
     assert all(outcomes)
