@@ -147,7 +147,7 @@ def test_warnings_of_libraries_stay_off_the_screen_and_ours_do_not(run: Any, api
 def test_a_console_of_another_code_page_does_not_break_the_output() -> None:
     code = (
         "import sys; from chipwright import api; from chipwright.cli import main; "
-        "api.inspect = lambda folders: {'classes': ['Gebäude', '道路']}; sys.exit(main(['inspect', 'x']))"
+        "api.inspect = lambda folders, **_: {'classes': ['Gebäude', '道路']}; sys.exit(main(['inspect', 'x']))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
