@@ -7,7 +7,8 @@ import pytest
 from toy_types import add_toy
 
 from chipwright.errors import OptionError
-from chipwright.option_values import check_model_options, make_options, read_folders
+from chipwright.option_reading import read_folders
+from chipwright.option_values import check_model_options, make_options
 from chipwright.options import TrainOptions
 
 NEEDED = {"in_folder": "chips", "out_folder": "out"}

@@ -24,11 +24,11 @@ from chipwright.errors import (
 )
 
 if TYPE_CHECKING:
-    from chipwright.api import evaluate, inspect, load, repackage, train
+    from chipwright.api import evaluate, export, inspect, load, repackage, train
 
     __version__: str
 
-_CALLS = ("evaluate", "inspect", "load", "repackage", "train")
+_CALLS = ("evaluate", "export", "inspect", "load", "repackage", "train")
 
 __all__ = [
     "ChipwrightError",
@@ -40,6 +40,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "evaluate",
+    "export",
     "inspect",
     "load",
     "repackage",

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwright.option_values import make_options, read_folders
+from chipwright.option_reading import read_folders
+from chipwright.option_values import make_options
 
 if TYPE_CHECKING:
     from chipwright.evaluation import EvaluateResult
     from chipwright.model import Model
     from chipwright.publishing import TrainResult
+    from chipwright.raster.export_options import Exported
 
 PathLike = str | Path
 
@@ -69,6 +71,24 @@ def load(model: PathLike, *, processor_type: str | None = None, gpu_id: int = 0,
     from chipwright.model import load_model
 
     return load_model(Path(model), processor_type=processor_type, gpu_id=gpu_id, precision=precision)
+
+
+def export(
+    in_raster: PathLike | Sequence[PathLike], out_folder: PathLike, in_class_data: PathLike | None = None, **options: Any
+) -> Exported:
+    """Cut training chips from a raster and labels, or turn a folder of training data into another format.
+
+    All other keywords are the fields of `ExportOptions`, such as `metadata_format`, `tile_size_x`, `stride_x`.
+
+    Raises:
+        OptionError, DataError: for input that cannot be used; nothing is written then.
+        ChipwrightError: for a failure under way; nothing is left behind.
+    """
+    from chipwright.exporting import export as run
+    from chipwright.raster.export_options import make_export_options
+
+    values = {"in_raster": in_raster, "out_folder": out_folder, "in_class_data": in_class_data} | options
+    return run(make_export_options({name: value for name, value in values.items() if value is not None}))
 
 
 def inspect(folder: PathLike | Sequence[PathLike], *, preview: PathLike | None = None) -> dict[str, Any]:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from chipwright.errors import OptionError, listed, suggestion
 from chipwright.models.parsing import parse_arguments, raw_arguments
+from chipwright.option_reading import read_folders, read_option, read_truth
 from chipwright.options import TrainOptions
-from chipwright.sentences import choices, expectation, option_error, shown, takes_truths
-from chipwright.text_values import is_empty, split_outside, unquoted
+from chipwright.sentences import option_error
+from chipwright.text_values import is_empty
 
 SYNONYMS = {"out": "out_folder", "argument": "arguments", "freeze_model": "freeze"}
 """Other names of options -> the names in `TrainOptions`."""
 
 OPPOSITES = {"unfreeze_model": "freeze", "continue_training": "stop_training"}
 """Names of switches that say the opposite of an option."""
-
-_TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 _SWITCHES = {
     "stop_training": {"STOP_TRAINING": True, "CONTINUE_TRAINING": False},
@@ -32,17 +29,6 @@ _SWITCHES = {
 
 _WORDS = {"backbone_weights": ("imagenet", "none")}
 """Keywords of options that take other text beside them."""
-
-
-def read_folders(value: Any) -> tuple[Path, ...]:
-    """Return the folders that a path, a list of paths or ArcGIS's text names (`'C:\\a b';D:\\c`); `~` is the home folder."""
-    if isinstance(value, str):
-        value = [unquoted(piece) for piece in split_outside(value)]
-    elif isinstance(value, os.PathLike):
-        value = [value]
-    elif not isinstance(value, Iterable):
-        raise OptionError(f"in_folder is {shown(value)}; expected a folder or several.")
-    return tuple(Path(folder).expanduser() for folder in value if not is_empty(folder))
 
 
 def canonical_name(name: str) -> tuple[str, bool]:
@@ -69,7 +55,7 @@ def canonical_options(values: Mapping[str, Any]) -> dict[str, Any]:
         if field in found:
             raise OptionError(f"Option {field} is given twice; give it once.")
         if not is_empty(value):
-            found[field] = not _truth(str(name), value) if opposite else value
+            found[field] = not read_truth(str(name), value) if opposite else value
     return found
 
 
@@ -108,31 +94,9 @@ def check_model_options(options: TrainOptions) -> None:
 
 
 def _read(field: str, value: Any, spell: Callable[[str], str]) -> Any:
-    info = TrainOptions.model_fields[field]
     if field == "in_folder":
         return read_folders(value)
     if field == "arguments":
         return raw_arguments(value)
-    if takes_truths(info.annotation):
-        return _truth(field, value, spell)
-    if isinstance(value, bool):
-        raise OptionError(f"{spell(field)} is {value}; expected {expectation(info.annotation, info.metadata)}.")
-    if not isinstance(value, (str, os.PathLike)):
-        return value
-    text = unquoted(os.fspath(value))
-    if field in ("out_folder", "pretrained_model"):
-        return Path(text).expanduser()
-    words = {choice.lower(): choice for choice in (*choices(info.annotation), *_WORDS.get(field, ()))}
-    return words.get(text.lower(), text)
-
-
-def _truth(field: str, value: Any, spell: Callable[[str], str] = str) -> bool:
-    if isinstance(value, bool):
-        return value
-    keywords = _SWITCHES.get(field, {})
-    known = _TRUTHS | {keyword.lower(): meaning for keyword, meaning in keywords.items()}
-    found = known.get(unquoted(str(value)).strip().lower())
-    if found is None:
-        expected = " or ".join(keywords) or "True or False"
-        raise OptionError(f"{spell(field)} is {shown(value)}; expected {expected}.{suggestion(str(value), keywords)}")
-    return found
+    info = TrainOptions.model_fields[field]
+    return read_option(field, info, value, spell, _SWITCHES.get(field), _WORDS.get(field, ()))

@@ -10,7 +10,7 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from chipwright.chips.chipset import Account, Chip, ChipSet
+from chipwright.chips.chipset import Account, Chip, ChipSet, ClassInfo
 from chipwright.chips.folders import read_chips
 from chipwright.chips.formats.table import CAPTIONS, CHANGE_PAIRS, TIME_SERIES, TRACKING
 from chipwright.chips.reading import read_image, read_label, whole_numbers
@@ -56,10 +56,11 @@ _NEEDS = {
 
 @dataclass(frozen=True)
 class Converted:
-    """What came of a conversion: the folder, its chips, and the account of the folders that were read."""
+    """What came of a conversion: the folder, its chips and classes, and the account of the folders that were read."""
 
     folder: Path
     chips: int
+    classes: tuple[ClassInfo, ...]
     account: Account
 
 
@@ -104,7 +105,7 @@ def convert(
     with open_writer(out, keyword, facts, overwrite=overwrite) as writer:
         for chip in _new_chips(chips, keyword, facts.chip_format):
             writer.write(chip)
-    return Converted(out, writer.count, chips.account)
+    return Converted(out, writer.count, chips.classes, chips.account)
 
 
 def _check_target(chips: ChipSet, keyword: str) -> None:

@@ -1,27 +1,14 @@
-"""Drop-in functions with the reference's names, parameters and values, for scripts that call `arcpy.ia`.
+"""`TrainDeepLearningModel`."""
 
-from chipwright.ia import TrainDeepLearningModel, env
-
-env.processorType = "GPU"
-result = TrainDeepLearningModel("chips", "models/trees", 20, "FASTERRCNN", 8, "monitor average_precision")
-print(result.out_model_file, result.metrics)
-"""
-
-# ruff: noqa: N802, N815 - the reference's names
+# ruff: noqa: N802 - the reference's names
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from chipwright.errors import OptionError, listed, suggestion
-from chipwright.text_values import is_empty
-
-__all__ = ["EnvManager", "Environment", "Result", "TrainDeepLearningModel", "env"]
+from chipwright.ia.environment import env
+from chipwright.ia.results import Folder, Result
 
 
 class _Default(str):
@@ -34,98 +21,6 @@ _PARAMETERS = (
     "in_folder", "out_folder", "max_epochs", "model_type", "batch_size", "arguments", "learning_rate", "backbone_model",
     "pretrained_model", "validation_percentage", "stop_training", "freeze",
 )  # fmt: skip
-
-
-class Environment:
-    """The reference's environment settings that training heeds.
-
-    Attributes:
-        processorType: "CPU", "GPU", or None for a GPU if there is one.
-        gpuId: which GPU, or None for the first.
-        overwriteOutput: whether a model already in the output folder is replaced.
-    """
-
-    processorType: str | None
-    gpuId: int | str | None
-    overwriteOutput: bool
-
-    def __init__(self) -> None:
-        self.processorType = None
-        self.gpuId = None
-        self.overwriteOutput = False
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        known = Environment.__annotations__
-        if name not in known:
-            raise OptionError(f"There is no environment setting {name!r}.{suggestion(name, known)} Settings: {listed(known)}.")
-        if name == "processorType" and not is_empty(value) and str(value).strip().upper() not in ("CPU", "GPU"):
-            raise OptionError(f"processorType is {value!r}; expected CPU or GPU.")
-        object.__setattr__(self, name, value)
-
-
-env = Environment()
-"""The environment settings in force."""
-
-
-@contextmanager
-def EnvManager(**settings: Any) -> Iterator[Environment]:
-    """Set environment settings within a `with` block, as `arcpy.EnvManager` does."""
-    before = dict(vars(env))
-    try:
-        for name, value in settings.items():
-            setattr(env, name, value)
-        yield env
-    finally:
-        for name, value in before.items():
-            setattr(env, name, value)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a tool returns; like arcpy's, `result[0]` and `result.getOutput(0)` are the output as text.
-
-    Attributes:
-        out_model_file: path of the `.dlpk`.
-        metrics: figures on the validation samples by name.
-        epochs: epochs trained.
-        best_epoch: the epoch whose weights were kept, counted from 1.
-        details: the whole result of `chipwright.train`.
-    """
-
-    out_model_file: Path
-    metrics: dict[str, float]
-    epochs: int
-    best_epoch: int | None
-    details: Any = field(repr=False, compare=False)
-
-    outputCount = 1
-    status = 4
-    """arcpy's number for a tool that succeeded."""
-
-    def getOutput(self, index: int) -> str:
-        """Return an output as text; there is one, the model file."""
-        return self[index]
-
-    def getMessages(self, severity: int = 0) -> str:
-        """Return the warnings, a line each."""
-        return "\n".join(self.details.warnings)
-
-    def __getitem__(self, index: int) -> str:
-        if index not in (0, -1):
-            raise IndexError("the result has one output, number 0: the model file")
-        return str(self.out_model_file)
-
-    def __len__(self) -> int:
-        return self.outputCount
-
-    def __str__(self) -> str:
-        return str(self.out_model_file)
-
-    def __fspath__(self) -> str:
-        return str(self.out_model_file)
-
-
-Folder = str | PathLike[str]
 
 
 def TrainDeepLearningModel(
