@@ -24,8 +24,8 @@ def demo(out: Path, seed: int = 42, overwrite: bool = False) -> dict[str, Any]:
     Raises:
         OptionError: if `out` exists and is not empty, unless `overwrite` is given and it holds an earlier demo.
     """
-    from chipwright.raster.chips import export_classified_tiles
-    from chipwright.raster.scene import CLASSES, draw_scene
+    from chipwright import api
+    from chipwright.raster.scene import draw_scene
 
     started = time.perf_counter()
     _clear(out, overwrite)
@@ -33,8 +33,18 @@ def demo(out: Path, seed: int = 42, overwrite: bool = False) -> dict[str, Any]:
     scene = draw_scene(out / "scene", seed=seed)
     console.say(f"2/5  Cutting chips of {TILE} x {TILE} pixels and their labels")
     chips = out / "chips"
-    count = export_classified_tiles(scene.image, scene.labels, chips, CLASSES, TILE)
-    console.say(f"3/5  Training a U-Net on {count} chips, from random weights")
+    exported = api.export(
+        scene.image,
+        chips,
+        scene.labels,
+        metadata_format="Classified_Tiles",
+        tile_size_x=TILE,
+        tile_size_y=TILE,
+        stride_x=TILE,
+        stride_y=TILE,
+        output_nofeature_tiles=True,
+    )
+    console.say(f"3/5  Training a U-Net on {exported.chips} chips, from random weights")
     from chipwright.training import train
 
     result = train(

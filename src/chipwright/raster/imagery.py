@@ -32,6 +32,9 @@ _OPEN = 32
 _LOOK = 512
 """Side in pixels of the sample by which a transparency band is told from near infrared."""
 
+_TOLERANCE = 0.01
+"""Pixels by which GDAL may be off where it resamples."""
+
 _FLAT = CRS.from_epsg(3857)
 """Any reference system: resampling within one plane needs a name for it."""
 
@@ -216,7 +219,7 @@ class Imagery:
             height=self.grid.height,
             resampling=Resampling.nearest if self.categorical else smooth,
             add_alpha=file.alpha is None and file.nodata is None,
-            tolerance=0.0,
+            tolerance=_TOLERANCE,
         )
 
     def _check(self) -> None:

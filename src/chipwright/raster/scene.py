@@ -42,7 +42,7 @@ _LOOKS = {
 
 @dataclass(frozen=True)
 class Scene:
-    """Paths of the drawn scene: a 3-band 8-bit GeoTIFF and a GeoPackage of polygons with `classvalue` and `classname`."""
+    """Paths of the drawn scene: a 3-band 8-bit GeoTIFF and a GeoPackage of polygons with their classes and colours."""
 
     image: Path
     labels: Path
@@ -162,14 +162,17 @@ def _write_labels(path: Path, shapes: dict[str, list[BaseGeometry]], transform: 
     rows = [(info, part) for info in CLASSES for part in shapes[info.name]]
     to_map = [1, 0, 0, -1, transform.c, transform.f]  # metres from the top left corner, rows downward, to map units
     parts = [shapely.affinity.affine_transform(part, to_map) for _, part in rows]
+    fields: dict[str, Any] = {
+        "classvalue": np.array([info.value for info, _ in rows], np.int32),
+        "classname": np.array([info.name for info, _ in rows], dtype=object),
+    }
+    for band, name in enumerate(("red", "green", "blue")):
+        fields[name] = np.array([info.color[band] for info, _ in rows], np.int32)
     write(
         path,
         geometry=shapely.to_wkb(np.array(parts, dtype=object)),
-        field_data=[
-            np.array([info.value for info, _ in rows], np.int32),
-            np.array([info.name for info, _ in rows], dtype=object),
-        ],
-        fields=np.array(["classvalue", "classname"], dtype=object),
+        field_data=list(fields.values()),
+        fields=np.array(list(fields), dtype=object),
         geometry_type="Unknown",
         crs=CRS,
         layer="labels",
