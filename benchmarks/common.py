@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 
 def data_folder() -> Path:
     """Return the folder of real training data (CHIPWRIGHT_TEST_DATA, else `shared/data` beside the project)."""
@@ -41,6 +39,8 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
 
 def machine() -> str:
     """Return the machine and the versions in one line."""
+    import torch  # here, so that contestants that do without it are not charged its memory
+
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     return f"{platform.system()} {platform.machine()}, {device}, Python {platform.python_version()}, torch {torch.__version__}"
 
