@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from chipwright.chips.augmentation.settings import checked, read_augmentation
 from chipwright.errors import OptionError, listed, suggestion
 from chipwright.models.parsing import parse_arguments, raw_arguments
 from chipwright.options import TrainOptions
@@ -117,13 +118,27 @@ def _read(field: str, value: Any, spell: Callable[[str], str]) -> Any:
         return _truth(field, value, spell)
     if isinstance(value, bool):
         raise OptionError(f"{spell(field)} is {value}; expected {expectation(info.annotation, info.metadata)}.")
+    if field == "augmentation" and isinstance(value, Mapping):
+        return checked(value, spell(field))
     if not isinstance(value, (str, os.PathLike)):
         return value
     text = unquoted(os.fspath(value))
+    if field == "augmentation" and text.upper() not in choices(info.annotation):
+        return _augmentation_file(text, spell(field))
     if field in ("out_folder", "pretrained_model"):
         return Path(text).expanduser()
     words = {choice.lower(): choice for choice in (*choices(info.annotation), *_WORDS.get(field, ()))}
     return words.get(text.lower(), text)
+
+
+def _augmentation_file(text: str, name: str) -> dict[str, Any]:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        hint = suggestion(text, choices(TrainOptions.model_fields["augmentation"].annotation))
+        raise OptionError(
+            f"{name} is {shown(text)}; expected DEFAULT, NONE or a YAML or JSON file, and there is no such file.{hint}"
+        )
+    return read_augmentation(path)
 
 
 def _truth(field: str, value: Any, spell: Callable[[str], str] = str) -> bool:
