@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all; files that users write by hand are read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from chipwright.errors import OptionError
+
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @contextmanager
@@ -34,3 +38,38 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, data: Any, indent: int = 2) -> None:
     """Write JSON, whole or not at all. NaN and infinities are refused: they are no JSON."""
     write_text(path, json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_mapping(path: Path, what: str, example: str) -> dict[Any, Any]:
+    """Return what a YAML or JSON file of names and values holds; an empty file holds none.
+
+    Args:
+        path: the file, in UTF-8 or in the UTF-16 that Windows PowerShell writes when output is sent to a file.
+        what: the file in a sentence ("configuration file").
+        example: a line that it may hold.
+
+    Raises:
+        OptionError: if it cannot be read, is neither YAML nor JSON, or holds something else.
+    """
+    import yaml
+
+    try:
+        data = path.read_bytes()
+        text = data.decode("utf-16" if data[:2] in _UTF16_MARKS else "utf-8-sig")
+        # JSON that is indented with tabs is no YAML
+        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except json.JSONDecodeError as error:
+        raise OptionError(f"The {what} {path} is not JSON: {error}.") from None
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise OptionError(f"The {what} {path} is not YAML: {problem}") from None
+    except RecursionError:
+        raise OptionError(f"The {what} {path} is nested too deeply.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OptionError(f"The {what} {path} cannot be read: {reason}.") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise OptionError(f'The {what} {path} holds no options; expected lines such as "{example}".')
+    return content

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from chipwright.chips.augmentation.settings import checked, read_augmentation
 from chipwright.errors import OptionError, listed, suggestion
 from chipwright.models.parsing import parse_arguments, raw_arguments
 from chipwright.option_reading import read_folders, read_option, read_truth
 from chipwright.options import TrainOptions
-from chipwright.sentences import option_error
+from chipwright.sentences import choices, option_error, shown
 from chipwright.text_values import is_empty
 
 SYNONYMS = {"out": "out_folder", "argument": "arguments", "freeze_model": "freeze"}
@@ -98,5 +100,24 @@ def _read(field: str, value: Any, spell: Callable[[str], str]) -> Any:
         return read_folders(value)
     if field == "arguments":
         return raw_arguments(value)
+    if field == "augmentation":
+        return _augmentation(value, spell(field))
     info = TrainOptions.model_fields[field]
     return read_option(field, info, value, spell, _SWITCHES.get(field), _WORDS.get(field, ()))
+
+
+def _augmentation(value: Any, name: str) -> Any:
+    """Return DEFAULT or NONE, or what a dictionary or a file says."""
+    if isinstance(value, Mapping):
+        return checked(value, name)
+    info = TrainOptions.model_fields["augmentation"]
+    found = read_option("augmentation", info, value, lambda _: name)
+    if not isinstance(found, str) or found in choices(info.annotation):
+        return found
+    path = Path(found).expanduser()
+    if not path.is_file():
+        hint = suggestion(found, choices(info.annotation))
+        raise OptionError(
+            f"{name} is {shown(found)}; expected DEFAULT, NONE or a YAML or JSON file, and there is no such file.{hint}"
+        )
+    return read_augmentation(path)

@@ -35,7 +35,9 @@ class TrainOptions(BaseModel):
     precision: Precision = Field("auto", description="Arithmetic of training.")
     seed: int = Field(42, ge=0, lt=2**31, description="Seed of everything random.")
     workers: int | None = Field(None, ge=0, le=64, description="Loader processes; picked if not given.")
-    augmentation: Literal["DEFAULT", "NONE"] = Field("DEFAULT", description="Random changes to training samples.")
+    augmentation: Literal["DEFAULT", "NONE"] | dict[str, Any] = Field(
+        "DEFAULT", description="Random changes to training samples: DEFAULT, NONE, or parts by name."
+    )
     resume: bool = Field(False, description="Go on from the last checkpoint in out_folder.")
     overwrite: bool = Field(False, description="Replace a model that is already in out_folder.")
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from chipwright.tasks.base import Task
 
 SETUP = "setup.json"
+TRANSFORMS = "transforms.json"
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,11 @@ def prepare(options: TrainOptions, precision: str) -> Setup:
     backbone = _backbone(options, model)
     start = _first_weights(options, model, backbone, chips, saved)
     split = split_chips(chips, options.validation_percentage, options.split, options.seed)
-    spec = _spec(model, arguments, backbone, chips, split, start)
+    spec = _spec(options, model, arguments, backbone, chips, split, start)
     network, loaded, held, notes = _network(options, model, spec, start)
+    task = model.task(spec)
+    if spec.augmentation and not task.recipes:
+        raise OptionError(f"{model.keyword} makes no random changes to its samples that could be set: leave augmentation out.")
     return Setup(
         options=options,
         model=model,
@@ -95,11 +99,17 @@ def prepare(options: TrainOptions, precision: str) -> Setup:
         split=split,
         spec=spec,
         network=network,
-        task=model.task(spec),
+        task=task,
         loaded=loaded,
         held=held,
         fingerprint=facts,
-        notes=[split.sentence, *_shared_ground(chips, split), *spec.fitted.get("notes", []), *notes],
+        notes=[
+            split.sentence,
+            *_shared_ground(chips, split),
+            *_foreign_transforms(chips),
+            *spec.fitted.get("notes", []),
+            *notes,
+        ],
     )
 
 
@@ -145,7 +155,13 @@ def _check_pretrained(old: ModelSpec, model: ModelType, backbone: str | None, ch
 
 
 def _spec(
-    model: ModelType, arguments: Arguments, backbone: str | None, chips: ChipSet, split: Split, start: _Start
+    options: TrainOptions,
+    model: ModelType,
+    arguments: Arguments,
+    backbone: str | None,
+    chips: ChipSet,
+    split: Split,
+    start: _Start,
 ) -> ModelSpec:
     """Return the model as plain data, with what is fitted on the training chips; a resumed run keeps its own."""
     if start.saved is not None:
@@ -168,7 +184,9 @@ def _spec(
         metadata_format=chips.format,
         image_space=chips.image_space,
         nodata=chips.nodata,
+        second=chips.second,
         metadata=chips.metadata,
+        augmentation=options.augmentation if isinstance(options.augmentation, dict) else {},
         fitted=model.fit(chips.subset(split.training), arguments, start.package.spec.fitted if start.package else None),
     )
 
@@ -219,6 +237,15 @@ def _shared_ground(chips: ChipSet, split: Split) -> list[str]:
     return [
         f"Warning: {share:.0%} of the validation chips overlap training chips on the ground, so their figures flatter the "
         "model. Use --split block to validate on ground of its own."
+    ]
+
+
+def _foreign_transforms(chips: ChipSet) -> list[str]:
+    """Say that the file in which the reference looks for transforms of fastai is not heeded."""
+    return [
+        f"Warning: {folder / TRANSFORMS} is not used. To set the random changes yourself, give --augmentation FILE."
+        for folder in chips.folders
+        if (folder / TRANSFORMS).is_file()
     ]
 
 

@@ -88,6 +88,7 @@ def publish(setup: Setup, result: FitResult, validation: Sequence[Any], precisio
             "monitor": setup.arguments.monitor,
             "monitored_value": progress.history[progress.best_epoch - 1][setup.arguments.monitor],
             "precision": precision,
+            "augmentation": _augmentation(setup),
         }
         save_package(folder, name, spec, setup.network.state_dict(), setup.model.emd_keys(spec), facts)
         out_model_file = pack(folder, name)
@@ -147,7 +148,7 @@ def settings(setup: Setup, result: FitResult, precision: str) -> dict[str, Any]:
         "Stop early": "yes" if options.stop_training else "no",
         "Validation percentage": options.validation_percentage,
         "Split": setup.split.method,
-        "Augmentation": options.augmentation,
+        "Augmentation": options.augmentation if isinstance(options.augmentation, str) else "set by the user",
         "Chip size": f"{spec.chip_size[0]} x {spec.chip_size[1]} pixels",
         "Bands": ", ".join(spec.bands),
         "Pixel type": spec.dtype,
@@ -155,4 +156,13 @@ def settings(setup: Setup, result: FitResult, precision: str) -> dict[str, Any]:
         "Processes": result.accelerator.num_processes,
         "Precision": precision,
         "Seed": options.seed,
-    } | {f"Argument {name}": value for name, value in spec.arguments.items()}
+        **{f"Augmentation {name}": value for name, value in _augmentation(setup).items()},
+        **{f"Argument {name}": value for name, value in spec.arguments.items()},
+    }
+
+
+def _augmentation(setup: Setup) -> dict[str, Any]:
+    """Return what happened to training samples, by name; nothing where they were not changed."""
+    if setup.options.augmentation == "NONE" or not setup.task.recipes:
+        return {}
+    return setup.task.recipes[True].augmentation.model_dump(mode="json")

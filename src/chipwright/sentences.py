@@ -114,6 +114,8 @@ def takes_truths(annotation: Any) -> bool:
         return True
     if get_origin(annotation) is Literal:
         return any(isinstance(value, bool) for value in get_args(annotation))
+    if get_origin(annotation) in (dict, Mapping):
+        return False
     parts = get_args(annotation)
     return any(takes_truths(part) for part in (parts[:1] if get_origin(annotation) is Annotated else parts))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from chipwright.chips.chipset import BandStatistics, ClassInfo
+from chipwright.chips.chipset import BandStatistics, ClassInfo, SecondImages
 
 
 class Normalization(BaseModel):
@@ -38,7 +38,8 @@ class ModelSpec(BaseModel):
         chip_size: (width, height) in pixels that the network is trained on.
         normalization: of the images, and of second images where a type has them.
         statistics: of the training chips' bands, kept for display and for the package.
-        metadata_format, image_space, nodata, metadata: as in `ChipSet`.
+        metadata_format, image_space, nodata, second, metadata: as in `ChipSet`.
+        augmentation: what the user set of the random changes to training samples, over the defaults of the kind of work.
         fitted: what the type fitted on the training split (class weights, anchors, vocabulary, ...); JSON data only.
     """
 
@@ -57,5 +58,7 @@ class ModelSpec(BaseModel):
     metadata_format: str
     image_space: str = "MAP_SPACE"
     nodata: float | None = None
+    second: SecondImages | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
+    augmentation: dict[str, Any] = Field(default_factory=dict)
     fitted: dict[str, Any] = Field(default_factory=dict)

@@ -59,7 +59,7 @@ def train(options: TrainOptions) -> TrainResult:
             precision=precision,
             seed=options.seed,
             stop_early=options.stop_training,
-            augment=options.augmentation == "DEFAULT",
+            augment=options.augmentation != "NONE",
             workers=options.workers,
             resume=options.resume,
             smallest_batch=setup.model.smallest_batch,

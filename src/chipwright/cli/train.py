@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from chipwright.cli import train_options as choose
 from chipwright.cli.output import AsJson, columns, emit, quoted
-from chipwright.errors import OptionError
+from chipwright.files import read_mapping
 
 if TYPE_CHECKING:
     from chipwright.options import TrainOptions
     from chipwright.publishing import TrainResult
 
 _SPELLINGS = {"in_folder": "IN_FOLDER", "out_folder": "--out", "arguments": "--argument", "freeze": "--freeze-model"}
-
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def train(
@@ -85,29 +83,9 @@ def effective_options(given: Mapping[str, Any], config: Path | None) -> TrainOpt
     said = {name: value for name, value in given.items() if value is not None and value != []}
     if config is None:
         return make_options(said, spell)
-    written = canonical_options(_read_config(config))
+    written = canonical_options(read_mapping(config, "configuration file", "max_epochs: 20"))
     arguments = raw_arguments(written.get("arguments")) | raw_arguments(said.get("arguments"))
     return make_options({**written, **said, "arguments": arguments}, spell)
-
-
-def _read_config(path: Path) -> Mapping[str, Any]:
-    import yaml
-
-    try:
-        data = path.read_bytes()
-        # Windows PowerShell writes UTF-16 when output is sent to a file
-        content = yaml.safe_load(data.decode("utf-16" if data[:2] in _UTF16_MARKS else "utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OptionError(f"The configuration file {path} cannot be read: {reason}.") from None
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise OptionError(f"The configuration file {path} is not YAML: {problem}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise OptionError(f'The configuration file {path} holds no options; expected lines such as "max_epochs: 20".')
-    return content
 
 
 def spell(name: str) -> str:

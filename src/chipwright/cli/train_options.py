@@ -53,7 +53,7 @@ Augmentation = Annotated[
     str | None,
     _option(
         "--augmentation",
-        metavar="DEFAULT|NONE",
+        metavar="DEFAULT|NONE|FILE",
         help="Random changes to training samples.",
         default="DEFAULT",
     ),

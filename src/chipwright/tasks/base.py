@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from chipwright.chips.augmentation.recipe import Recipe, Tones, training_recipe
 from chipwright.chips.chipset import Chip
 from chipwright.chips.display import Panel
 from chipwright.spec import ModelSpec, Normalization
@@ -136,7 +137,14 @@ class Normalize(nn.Module):
 
 
 class Task(ABC):
-    """One kind of work over one `ModelSpec`. Subclasses say what everything means; the engine runs it."""
+    """One kind of work over one `ModelSpec`. Subclasses say what everything means; the engine runs it.
+
+    Attributes:
+        recipes: how samples are changed, by whether they are augmented; empty where they never are.
+    """
+
+    augmentation: str | None = None
+    """Kind of work whose default augmentation samples get (see `chipwright.chips.augmentation.settings`), if any."""
 
     image_keys: tuple[str, ...] = ("image",)
     """Sample keys that hold raw images, normalised by `to_device`."""
@@ -160,10 +168,20 @@ class Task(ABC):
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
+        self.recipes: dict[bool, Recipe] = {}
+        if self.augmentation is not None:
+            size, tones = spec.chip_size, self.tones()
+            training = training_recipe(self.augmentation, spec.image_space, size, tones, spec.augmentation)
+            self.recipes = {True: training, False: Recipe(size, tones)}
         self._normalizers: dict[tuple[str, torch.device], Normalize] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_normalizers": {}}  # loader processes must not inherit tensors of a GPU
+
+    def tones(self) -> tuple[Tones, ...]:
+        """Return what the values of each of a sample's images mean. To be overridden where an image holds classes."""
+        first, second = Tones.of(self.spec.statistics, self.spec.dtype), self.spec.second
+        return (first, Tones.of(second.statistics, second.dtype)) if second else (first,)
 
     def normalizer(self, key: str, device: torch.device) -> Normalize:
         """Return the scaling of one image key on a device."""

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chipwright.chips.augmentation import Scene, apply, fill_invalid, squish, training_recipe, validation_recipe
+from chipwright.chips.augmentation.pixels import fill_invalid, squish
+from chipwright.chips.augmentation.scene import Scene, apply
 from chipwright.chips.chipset import Chip
 from chipwright.chips.display import Panel, to_rgb
 from chipwright.spec import ModelSpec
@@ -44,6 +45,7 @@ class ClassificationTask(Task):
         several: whether a chip may have several classes.
     """
 
+    augmentation = "tiles"
     default_learning_rate = 3e-3
     higher_is_better = frozenset({"accuracy", "f1", "multi_label_fbeta", "multi_label_average_precision"})
 
@@ -55,10 +57,6 @@ class ClassificationTask(Task):
         self.oversample = bool(spec.arguments.get("oversample", False))
         self.class_weights: list[float] | None = spec.fitted.get("class_weights")
         self._positions = {info.value: position for position, info in enumerate(spec.classes)}
-        self.recipes = {
-            True: training_recipe("tiles", spec.image_space, spec.chip_size, spec.statistics, spec.dtype),
-            False: validation_recipe(spec.chip_size, spec.statistics, spec.dtype),
-        }
 
     # -- samples
 
@@ -69,7 +67,7 @@ class ClassificationTask(Task):
     def draw(self, unit: Chip, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
         """Return the chip's image, changed at random if `augment`, and its classes. Pixels without data get the mean."""
         recipe = self.recipes[augment]
-        image = fill_invalid(reader.image(unit), reader.valid(unit), recipe.fill)
+        image = fill_invalid(reader.image(unit), reader.valid(unit), recipe.tones[0].fill)
         if self.squished:
             image = squish(image, self.spec.chip_size)
         target = np.zeros(len(self.spec.classes), np.float32)

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from chipwright.chips.augmentation import Recipe, Scene, apply, fill_invalid, training_recipe, validation_recipe
+from chipwright.chips.augmentation.pixels import fill_invalid
+from chipwright.chips.augmentation.scene import Scene, apply
 from chipwright.chips.chipset import Chip
 from chipwright.chips.display import Panel, to_rgb
 from chipwright.networks.detection import losses_and_detections
@@ -31,6 +32,8 @@ SHOWN_SCORE = 0.5
 class DetectionTask(Task):
     """Training and applying a detector. Samples hold `image`, `boxes` (count, 4) and `labels` (count,)."""
 
+    augmentation = "boxes"
+
     target_keys: tuple[str, ...] = ("boxes", "labels")
     """Sample keys that the network's targets are made of."""
 
@@ -40,11 +43,6 @@ class DetectionTask(Task):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
-        shape = spec.chip_size, spec.statistics, spec.dtype
-        self.recipes: dict[bool, Recipe] = {
-            True: training_recipe("boxes", spec.image_space, *shape),
-            False: validation_recipe(*shape),
-        }
         self._values = np.array([info.value for info in spec.classes], np.int64)
 
     @property
@@ -57,7 +55,7 @@ class DetectionTask(Task):
     def draw(self, unit: Chip, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
         """Return image, boxes and labels of a chip, cropped to the chip size."""
         recipe = self.recipes[augment]
-        image = fill_invalid(reader.image(unit), reader.valid(unit), recipe.fill)
+        image = fill_invalid(reader.image(unit), reader.valid(unit), recipe.tones[0].fill)
         boxes, labels = self.truth(unit)
         scene = apply(Scene([image], boxes=boxes, box_labels=labels), recipe, rng)
         return {"image": scene.images[0], "boxes": scene.boxes, "labels": scene.box_labels}

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from chipwright.chips.augmentation import Recipe, Scene, apply, fill_invalid, training_recipe, validation_recipe
+from chipwright.chips.augmentation.pixels import fill_invalid
+from chipwright.chips.augmentation.scene import Scene, apply
 from chipwright.chips.chipset import IGNORE, Chip
 from chipwright.chips.display import Panel, to_rgb
 from chipwright.errors import DataError
@@ -43,6 +44,7 @@ class PixelTask(Task):
         classes: class values and indices.
     """
 
+    augmentation = "pixels"
     higher_is_better = frozenset({"accuracy", "miou", "dice"})
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -59,10 +61,6 @@ class PixelTask(Task):
             dice_weights=weights if arguments.get("weighted_dice", False) else None,
             ignored=IGNORE,
         )
-        self.recipes = {
-            True: training_recipe("pixels", spec.image_space, spec.chip_size, spec.statistics, spec.dtype),
-            False: validation_recipe(spec.chip_size, spec.statistics, spec.dtype),
-        }
 
     # -- samples
 
@@ -71,11 +69,11 @@ class PixelTask(Task):
 
         Pixels without image data get the bands' mean and no label. A chip without a label raster has no labels at all.
         """
-        recipe: Recipe = self.recipes[augment]
+        recipe = self.recipes[augment]
         image, valid = reader.image(unit), reader.valid(unit)
         mask = self._mask(unit, image.shape[1:], reader)
         if valid is not None:
-            image, mask = fill_invalid(image, valid, recipe.fill), np.where(valid, mask, np.int16(IGNORE))
+            image, mask = fill_invalid(image, valid, recipe.tones[0].fill), np.where(valid, mask, np.int16(IGNORE))
         scene = apply(Scene([image], mask), recipe, rng)
         return {"image": scene.images[0], "mask": scene.mask}
 
