@@ -60,9 +60,8 @@ def apply(scene: Scene, recipe: Recipe, rng: np.random.Generator) -> Scene:
         result.mask = frame.nearest(symmetry.pixels(scene.mask)[None], [IGNORE])[0]
     if scene.instances is not None:
         moved = frame.nearest(symmetry.pixels(scene.instances), [0] * len(scene.instances))
-        result.instances, result.boxes, kept = _visible_instances(
-            scene.instances, scene.box_labels, moved, frame.scale, augmentation.visible
-        )
+        least = augmentation.visible * frame.scale
+        result.instances, result.boxes, kept = _visible_instances(scene.instances, scene.box_labels, moved, least)
     elif scene.boxes is not None:
         result.boxes, kept = _visible_boxes(frame.boxes(symmetry.boxes(scene.boxes)), recipe.size, augmentation.visible)
     else:
@@ -78,7 +77,7 @@ def _visible_instances(
     moved: NDArray[np.int32],
     least: float,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the moved objects of which at least this share shows, numbered anew, their boxes, and which of the old they are."""
+    """Return the moved objects of which at least a share shows, numbered anew, their boxes, and which of the old they are."""
     count = int(instances.max(initial=0)) if labels is None else len(labels)
     before, after = (np.bincount(array.ravel(), minlength=count + 1)[1:] for array in (instances, moved))
     kept = after >= np.maximum(1, least * before)
