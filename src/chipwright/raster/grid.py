@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import shapely
@@ -107,12 +108,12 @@ class Tile:
         )
         return Tile(matrix, self.width, self.height, self.feature)
 
-    def seen(self, geometry: BaseGeometry) -> BaseGeometry:
-        """Return a geometry in the raster's pixels as it lies in the tile's pixels."""
+    def seen(self, geometries: Any) -> Any:
+        """Return a geometry, or an array of them, in the raster's pixels as they lie in the tile's pixels."""
         inverse = ~self.matrix
         a, b, c, d, e, f = tuple(inverse)[:6]
         linear, shift = np.array([[a, d], [b, e]]), np.array([c, f])
-        return shapely.transform(geometry, lambda points: points @ linear + shift)
+        return shapely.transform(geometries, lambda points: points @ linear + shift)
 
     def georeference(self, grid: Grid) -> GeoReference | None:
         """Return where the tile lies, None where its raster does not say."""

@@ -68,17 +68,21 @@ class PolygonTruth:
     def pixels(self, tile: Tile) -> NDArray[Any]:
         """Return class values; where polygons overlap the later feature is on top. A pixel is what its centre lies in."""
         near = self.features.near(tile)
-        values = self.features.values[near].tolist()
-        shapes = [(self._drawable(geometry, tile), value) for geometry, value in self._seen(near, tile, values)]
-        return _burnt([(shape, value) for shape, value in shapes if not shape.is_empty], tile, self._type)
+        shapes = tile.seen(self.features.shapes[near])
+        large = shapely.get_num_coordinates(shapes) >= _MANY
+        frame = -_MARGIN, -_MARGIN, tile.width + _MARGIN, tile.height + _MARGIN
+        shapes[large] = shapely.clip_by_rect(shapes[large], *frame)
+        drawn = zip(shapes, self.features.values[near].tolist(), shapely.is_empty(shapes).tolist(), strict=True)
+        return _burnt([(shape, value) for shape, value, empty in drawn if not empty], tile, self._type)
 
     def objects(self, tile: Tile, masks: bool) -> tuple[NewObject, ...]:
         """Return the objects of which enough lies in the tile."""
         frame = shapely.box(0, 0, tile.width, tile.height)
         near = self.features.near(tile)
         found = []
-        for geometry, value in self._seen(near, tile, self.features.values[near].tolist()):
-            inside = shapely.intersection(geometry, frame)
+        shapes = tile.seen(self.features.shapes[near])
+        parts = zip(shapes, shapely.intersection(shapes, frame), self.features.values[near].tolist(), strict=True)
+        for geometry, inside, value in parts:
             left, top, right, bottom = inside.bounds if not inside.is_empty else (0, 0, 0, 0)
             if right - left < _LEAST or bottom - top < _LEAST or inside.area < self.least_share * geometry.area:
                 continue
@@ -91,15 +95,6 @@ class PolygonTruth:
         inner = tile.footprint.buffer(-1e-6)
         near = self.features.near(tile)
         return tuple(sorted({self.features.values[at].item() for at in near if self.features.shapes[at].intersects(inner)}))
-
-    def _seen(self, near: NDArray[np.int64], tile: Tile, values: list[int]) -> list[tuple[BaseGeometry, int]]:
-        return [(tile.seen(self.features.shapes[at]), value) for at, value in zip(near, values, strict=True)]
-
-    def _drawable(self, geometry: BaseGeometry, tile: Tile) -> BaseGeometry:
-        """Return the geometry, cut to the tile's surroundings where it is large."""
-        if shapely.get_num_coordinates(geometry) < _MANY:
-            return geometry
-        return shapely.clip_by_rect(geometry, -_MARGIN, -_MARGIN, tile.width + _MARGIN, tile.height + _MARGIN)
 
 
 class RasterTruth:
