@@ -89,6 +89,8 @@ class PixelClasses:
 
     def indices(self, labels: NDArray[Any]) -> NDArray[np.int16]:
         """Return class indices for class values of any shape and number type; `IGNORE` where a value has no class."""
+        if labels.dtype == np.uint8:
+            return self._bytes[labels]
         if labels.dtype.kind in "iu" and self._table is not None:
             low, table = self._table
             return table[np.clip(labels.astype(np.int64) - low, 0, len(table) - 1)]
@@ -101,6 +103,11 @@ class PixelClasses:
     def _kept_indices(self) -> NDArray[np.int16]:
         """The index by index, `IGNORE` for ignored classes."""
         return np.array([IGNORE if index in self.ignored else index for index in range(len(self))], np.int16)
+
+    @cached_property
+    def _bytes(self) -> NDArray[np.int16]:
+        """The index of every value of 8 bits, which most labels have."""
+        return self.indices(np.arange(256))
 
     @cached_property
     def _table(self) -> tuple[int, NDArray[np.int16]] | None:
