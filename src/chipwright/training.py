@@ -6,15 +6,12 @@ import shutil
 import time
 
 from chipwright import console
-from chipwright.chips.reading import ChipReader
+from chipwright.chips.decoded import reader_for
 from chipwright.errors import DataError, OptionError
 from chipwright.files import write_json
 from chipwright.options import TrainOptions
 from chipwright.preparation import SETUP, Setup, prepare
 from chipwright.publishing import TrainResult, publish
-
-CACHE_BYTES = 2 * 1024**3
-"""Most memory for decoded chips."""
 
 
 def train(options: TrainOptions) -> TrainResult:
@@ -28,6 +25,7 @@ def train(options: TrainOptions) -> TrainResult:
     started = time.perf_counter()
     check_folders(options)
     from chipwright.engine.devices import choose_device, choose_precision
+    from chipwright.engine.feed import choose_workers
     from chipwright.engine.fit import FitSettings, fit
 
     device = choose_device(options.processor_type, options.gpu_id)
@@ -44,28 +42,23 @@ def train(options: TrainOptions) -> TrainResult:
         f"({device.type.upper()}, {precision}, batch {batch_size})."
     )
     _start_folder(options, setup)
-    result = fit(
-        setup.network,
-        setup.task,
-        units,
-        validation,
-        ChipReader.of(setup.chips, cache_bytes=CACHE_BYTES),
-        FitSettings(
-            max_epochs=options.max_epochs,
-            batch_size=batch_size,
-            learning_rate=options.learning_rate,
-            monitor=setup.arguments.monitor,
-            device=device,
-            precision=precision,
-            seed=options.seed,
-            stop_early=options.stop_training,
-            augment=options.augmentation != "NONE",
-            workers=options.workers,
-            resume=options.resume,
-            smallest_batch=setup.model.smallest_batch,
-        ),
-        options.out_folder,
+    workers = choose_workers(options.workers, device, len(units))
+    settings = FitSettings(
+        max_epochs=options.max_epochs,
+        batch_size=batch_size,
+        learning_rate=options.learning_rate,
+        monitor=setup.arguments.monitor,
+        device=device,
+        precision=precision,
+        seed=options.seed,
+        stop_early=options.stop_training,
+        augment=options.augmentation != "NONE",
+        workers=workers,
+        resume=options.resume,
+        smallest_batch=setup.model.smallest_batch,
     )
+    with reader_for(setup.chips, workers) as reader:
+        result = fit(setup.network, setup.task, units, validation, reader, settings, options.out_folder)
     return publish(setup, result, validation, precision, started)
 
 

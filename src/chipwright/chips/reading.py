@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import rasterio
@@ -29,6 +29,14 @@ _THREADS = 8
 
 # Chips without coordinates are ordinary here, and a filter set and unset around each call is not safe in threads.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+
+class Decoded(Protocol):
+    """Arrays decoded before."""
+
+    def get(self, key: tuple[str, Path]) -> NDArray[Any] | None:
+        """Return an array, not to be written to, or None where it is not there."""
+        ...
 
 
 def raster_options() -> rasterio.Env:
@@ -162,18 +170,26 @@ class ChipReader:
         nodata: declared nodata value of the images, if any.
         cache_bytes: memory that decoded arrays may take; 0 keeps none.
         second_nodata: declared nodata value of the second images (see `SecondImages`), if any.
+        decoded: arrays decoded before, by the keys of `arrays`; looked at first, and shared with pickled copies.
     """
 
-    def __init__(self, nodata: float | None, cache_bytes: int = 0, second_nodata: float | None = None) -> None:
+    def __init__(
+        self,
+        nodata: float | None,
+        cache_bytes: int = 0,
+        second_nodata: float | None = None,
+        decoded: Decoded | None = None,
+    ) -> None:
         self.nodata = nodata
         self.cache_bytes = cache_bytes
         self.second_nodata = second_nodata
+        self.decoded = decoded
         self._forget()
 
     @classmethod
-    def of(cls, chips: ChipSet, cache_bytes: int = 0) -> ChipReader:
+    def of(cls, chips: ChipSet, cache_bytes: int = 0, decoded: Decoded | None = None) -> ChipReader:
         """Return a reader of a set's chips."""
-        return cls(chips.nodata, cache_bytes, chips.second.nodata if chips.second else None)
+        return cls(chips.nodata, cache_bytes, chips.second.nodata if chips.second else None, decoded)
 
     def _forget(self) -> None:
         self._images: dict[Path, tuple[NDArray[Any], NDArray[np.bool_] | None]] = {}
@@ -184,7 +200,7 @@ class ChipReader:
         self._lock = Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"nodata": self.nodata, "cache_bytes": self.cache_bytes, "second_nodata": self.second_nodata}
+        return {name: getattr(self, name) for name in ("nodata", "cache_bytes", "second_nodata", "decoded")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -212,7 +228,9 @@ class ChipReader:
         """
         if chip.label is None:
             raise ValueError(f"chip {chip.name} has no label raster")
-        found = self._labels.get(chip.label)
+        found = self._before("label", chip.label)
+        if found is None:
+            found = self._labels.get(chip.label)
         if found is None:
             found = read_label(chip.label)
             if self._room_for([found]):
@@ -235,7 +253,9 @@ class ChipReader:
         return {value: joined(masks) for value, masks in found.items()}
 
     def _mask(self, path: Path) -> NDArray[np.int32]:
-        found = self._masks.get(path)
+        found = self._before("mask", path)
+        if found is None:
+            found = self._masks.get(path)
         if found is None:
             found = read_instances(path)
             if self._room_for([found]):
@@ -243,6 +263,9 @@ class ChipReader:
         return found
 
     def _image(self, path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        pixels = self._before("image", path)
+        if pixels is not None:
+            return pixels, self._before("valid", path)
         found = self._images.get(path)
         if found is not None:
             return found
@@ -255,6 +278,25 @@ class ChipReader:
         else:
             self._last = (path, found)
         return found
+
+    def arrays(self, chip: Chip) -> list[tuple[tuple[str, Path], NDArray[Any]]]:
+        """Return everything decoded that a chip has, by keys that stay the same: what `decoded` may hold.
+
+        Raises:
+            ChipwrightError: if a file cannot be read.
+        """
+        found: list[tuple[tuple[str, Path], NDArray[Any]]] = []
+        for path in chip.images:
+            pixels, mask = self._image(path)
+            # the mask first: pixels that are there without their mask would count as data
+            found += [(("valid", path), mask)] if mask is not None else []
+            found.append((("image", path), pixels))
+        if chip.label is not None:
+            found.append((("label", chip.label), self.label(chip)))
+        return found + [(("mask", path), self._mask(path)) for _, path in chip.masks]
+
+    def _before(self, kind: str, path: Path) -> NDArray[Any] | None:
+        return None if self.decoded is None else self.decoded.get((kind, path))
 
     def _room_for(self, arrays: Iterable[NDArray[Any] | None]) -> bool:
         size = sum(array.nbytes for array in arrays if array is not None)
