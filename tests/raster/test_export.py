@@ -566,3 +566,14 @@ def test_rasters_that_do_not_go_together(scene: dict[str, Any], tmp_path: Path) 
     for mode in ("PROCESS_AS_MOSAICKED_IMAGE", "PROCESS_ITEMS_SEPARATELY"):
         with pytest.raises(DataError, match=r"do not go together: bands 4 in b\.tif, 3 in a\.tif"):
             cut(scene, "Export_Tiles", raster=folder, labels=None, processing_mode=mode)
+
+
+def test_a_file_s_own_mask_lasts_at_another_cell_size(scene: dict[str, Any]) -> None:
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(scene["raster"], "r+") as file:
+        mask = np.full((110, 120), 255, np.uint8)
+        mask[:, 60:] = 0
+        file.write_mask(mask)
+    chips = cut(scene, "Export_Tiles", labels=None, cell_size=2 * CELL, **sides(60, 55))
+    valid = ChipReader.of(chips).valid(chips.chips[0])
+    assert valid is not None
+    assert valid[:, :29].all() and not valid[:, 31:].any()
