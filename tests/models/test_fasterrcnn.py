@@ -137,8 +137,11 @@ def test_the_network_is_built_from_the_spec_alone() -> None:
     assert len(network.eval()([torch.randn(4, 64, 64)])) == 1
 
 
-def test_its_task_is_detection() -> None:
-    assert isinstance(FASTERRCNN.task(spec()), DetectionTask)
+def test_its_task_is_detection_of_as_many_boxes_as_asked_for() -> None:
+    task = FASTERRCNN.task(spec(arguments=RegionArguments(box_detections_per_img=7).model_dump()))
+
+    assert isinstance(task, DetectionTask)
+    assert task.max_detections == 7
 
 
 @pytest.mark.parametrize(

@@ -272,7 +272,7 @@ def test_every_metric_that_monitors_rises() -> None:
 
 
 def test_as_many_detections_count_as_the_model_returns() -> None:
-    assert DetectionTask(spec(arguments={"box_detections_per_img": 250})).metrics().max_detections == 250
+    assert DetectionTask(spec(), max_detections=250).metrics().max_detections == 250
 
 
 def test_pictures_show_truth_and_what_scored_enough() -> None:

@@ -8,18 +8,31 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, model_validator
 
 from chipwright.chips.chipset import ChipSet
-from chipwright.errors import DataError
-from chipwright.models.base import Arguments, BackboneArguments, BackboneRule, ModelType, Tiny
+from chipwright.models.base import Arguments, BackboneArguments, BackboneRule, Tiny
+from chipwright.models.detector import DetectorType, boxes_of
 from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
     from chipwright.networks.weights import BackboneWeights
-    from chipwright.tasks.base import Task
 
 PYRAMID_STRIDES = (4, 8, 16, 32, 64)
 """Levels that anchor sizes are fitted for; a backbone without some of them takes the sizes of those it has."""
+
+TINY_REGIONS = Tiny(
+    arguments={
+        "rpn_pre_nms_top_n_train": 64,
+        "rpn_pre_nms_top_n_test": 64,
+        "rpn_post_nms_top_n_train": 32,
+        "rpn_post_nms_top_n_test": 32,
+        "rpn_batch_size_per_image": 64,
+        "box_batch_size_per_image": 16,
+    },
+    learning_rate=3e-4,
+    epochs=5,
+)
+"""Few proposals, for the contract suite."""
 
 
 class RegionArguments(BackboneArguments):
@@ -73,7 +86,7 @@ class RegionArguments(BackboneArguments):
         return {name: value for name, value in self.model_dump().items() if name.startswith(("rpn_", "box_"))}
 
 
-class FasterRcnn(ModelType):
+class FasterRcnn(DetectorType):
     """Faster R-CNN (Ren et al. 2015) with a feature pyramid (Lin et al. 2017)."""
 
     keyword = "FASTERRCNN"
@@ -82,65 +95,24 @@ class FasterRcnn(ModelType):
         "Ren et al.: Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks. NeurIPS 2015, "
         "arXiv:1506.01497"
     )
-    formats = ("PASCAL_VOC_rectangles", "KITTI_rectangles", "COCO_rectangles", "YOLO_rectangles")
     arguments: ClassVar[type[Arguments]] = RegionArguments
-    monitors = ("valid_loss", "average_precision")
     backbones = BackboneRule("RESNET34", families=("resnet", "mobilenet"))
-    tiny = Tiny(
-        arguments={
-            "rpn_pre_nms_top_n_train": 64,
-            "rpn_pre_nms_top_n_test": 64,
-            "rpn_post_nms_top_n_train": 32,
-            "rpn_post_nms_top_n_test": 32,
-            "rpn_batch_size_per_image": 64,
-            "box_batch_size_per_image": 16,
-        },
-        learning_rate=3e-4,
-        epochs=5,
-    )
+    tiny = TINY_REGIONS
     emd: ClassVar[dict[str, Any]] = {
         "ModelType": "ObjectDetection",
         "ModelName": "FasterRCNN",
         "SupportsVariableTileSize": False,
     }
 
-    def check(self, chips: ChipSet, arguments: Arguments) -> None:
-        """Raise `DataError` where no chip has a box."""
-        if not any(chip.boxes is not None and len(chip.boxes) for chip in chips.chips):
-            raise DataError(
-                f"None of the {len(chips)} chips has a labelled box; object detection needs some. Check that the labels belong "
-                "to the images, and that the features of the export lay within its rasters."
-            )
+    def detections(self, arguments: dict[str, Any]) -> int:
+        """Return `box_detections_per_img`."""
+        return int(arguments["box_detections_per_img"])
 
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return `anchor_sizes` for strides 4, 8, ... where torchvision's match the boxes badly, and `notes` on the boxes."""
-        import numpy as np
-
-        from chipwright.networks.anchors import default_sizes, fit_sizes
-
-        assert isinstance(arguments, RegionArguments)
-        boxes = [chip.boxes for chip in chips.chips if chip.boxes is not None]
-        fitted: dict[str, Any] = {}
-        notes = []
-        fit = fit_sizes(np.concatenate([*boxes, np.zeros((0, 4))]), PYRAMID_STRIDES)
-        if earlier is not None:  # the pretrained proposal head knows its own anchors
-            fitted |= {name: value for name, value in earlier.items() if name == "anchor_sizes"}
-        elif fit is not None:
-            usual = default_sizes(PYRAMID_STRIDES)
-            fitted["anchor_sizes"] = list(fit.sizes)
-            notes.append(
-                f"Anchors of {_sides(fit.sizes)} px were fitted to the boxes: the usual {_sides(usual)} px match them badly "
-                f"(median best IoU {fit.before:.2f}, now {fit.after:.2f})."
-            )
-        most = max((len(some) for some in boxes), default=0)
-        if most > arguments.box_detections_per_img:
-            notes.append(
-                f"A chip has {most} boxes, but the model returns {arguments.box_detections_per_img} at most "
-                "(box_detections_per_img); raise that to find them all."
-            )
-        if notes:
-            fitted["notes"] = notes
-        return fitted
+        fitted, notes = fitted_anchors(chips, earlier)
+        notes += self.crowded(chips, arguments.model_dump(), " (box_detections_per_img); raise that to find them all")
+        return fitted | ({"notes": notes} if notes else {})
 
     def build(self, spec: ModelSpec, weights: BackboneWeights | None) -> nn.Module:
         """Return the network for the spec's classes and the background."""
@@ -161,11 +133,23 @@ class FasterRcnn(ModelType):
             **arguments.network_settings(),
         )
 
-    def task(self, spec: ModelSpec) -> Task:
-        """Return the detection task."""
-        from chipwright.tasks.detection import DetectionTask
 
-        return DetectionTask(spec)
+def fitted_anchors(chips: ChipSet, earlier: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
+    """Return {"anchor_sizes": sides in pixels} where torchvision's anchors match the boxes badly, and what to say of it.
+
+    A pretrained model's own, `earlier`, are kept: its proposal head knows no others.
+    """
+    from chipwright.networks.anchors import default_sizes, fit_sizes
+
+    if earlier is not None:
+        return {name: value for name, value in earlier.items() if name == "anchor_sizes"}, []
+    fit = fit_sizes(boxes_of(chips), PYRAMID_STRIDES)
+    if fit is None:
+        return {}, []
+    return {"anchor_sizes": list(fit.sizes)}, [
+        f"Anchors of {_sides(fit.sizes)} px were fitted to the boxes: the usual {_sides(default_sizes(PYRAMID_STRIDES))} px "
+        f"match them badly (median best IoU {fit.before:.2f}, now {fit.after:.2f})."
+    ]
 
 
 def _sides(sizes: Any) -> str:

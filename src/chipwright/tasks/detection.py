@@ -41,14 +41,11 @@ class DetectionTask(Task):
     higher_is_better = frozenset({"average_precision", "ap75", "coco_ap", "average_recall", "precision", "recall", "f1"})
     default_learning_rate = 3e-4
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, max_detections: int = 100) -> None:
+        """Make the task; the `max_detections` best detections of an image count."""
         super().__init__(spec)
+        self.max_detections = max_detections
         self._values = np.array([info.value for info in spec.classes], np.int64)
-
-    @property
-    def max_detections(self) -> int:
-        """How many detections of an image count, the best first."""
-        return int(self.spec.arguments.get("box_detections_per_img", 100))
 
     # -- samples
 
