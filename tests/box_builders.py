@@ -1,4 +1,4 @@
-"""Toy folders of chips with boxes as labelling tools write them: KITTI, COCO and YOLO."""
+"""Toy folders of chips with boxes as labelling tools write them: VOC, KITTI, COCO and YOLO."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from builders import Box, write_raster
+from builders import Box, write_raster, write_voc_xml
 
 Labels = Mapping[str, Sequence[tuple[str | int, Box]]]
 """Image stem -> (class as the label has it, box in pixels)."""
@@ -20,6 +20,14 @@ def write_images(folder: Path, stems: Sequence[str], suffix: str = "png", size: 
     """Write plain 3-band images."""
     for index, stem in enumerate(stems):
         write_raster(folder / f"{stem}.{suffix}", np.full((3, size, size), 40 + index, np.uint8))
+
+
+def voc(folder: Path, labels: Labels) -> Path:
+    """Write PASCAL_VOC_rectangles without the exporter's metadata."""
+    write_images(folder / "images", list(labels))
+    for stem, objects in labels.items():
+        write_voc_xml(folder / "labels" / f"{stem}.xml", (SIZE, SIZE), [(str(text), box) for text, box in objects])
+    return folder
 
 
 def kitti(folder: Path, labels: Labels) -> Path:
@@ -66,6 +74,19 @@ def coco_content(labels: Labels, categories: Mapping[int, str]) -> dict[str, Any
         "annotations": [{"id": number} | annotation for number, annotation in enumerate(annotations)],
         "categories": [{"id": value, "name": name} for value, name in categories.items()],
     }
+
+
+def move(folder: Path, images: str = ".", labels: str = ".") -> Path:
+    """Bring a folder's `images` and `labels` into folders of other names within it, by default into itself; return it."""
+    for name, new in (("images", images), ("labels", labels)):
+        if (folder / name).is_dir():
+            files = list((folder / name).iterdir())
+            (folder / new).mkdir(parents=True, exist_ok=True)
+            for path in files:
+                path.rename(folder / new / path.name)
+            if not any((folder / name).iterdir()):
+                (folder / name).rmdir()
+    return folder
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:

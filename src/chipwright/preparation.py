@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from chipwright.tasks.base import Task
 
 SETUP = "setup.json"
-TRANSFORMS = "transforms.json"
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,6 @@ def prepare(options: TrainOptions, precision: str) -> Setup:
         notes=[
             split.sentence,
             *_shared_ground(chips, split),
-            *_foreign_transforms(chips),
             *spec.fitted.get("notes", []),
             *notes,
         ],
@@ -237,15 +235,6 @@ def _shared_ground(chips: ChipSet, split: Split) -> list[str]:
     return [
         f"Warning: {share:.0%} of the validation chips overlap training chips on the ground, so their figures flatter the "
         "model. Use --split block to validate on ground of its own."
-    ]
-
-
-def _foreign_transforms(chips: ChipSet) -> list[str]:
-    """Say that the file in which the reference looks for transforms of fastai is not heeded."""
-    return [
-        f"Warning: {folder / TRANSFORMS} is not used. To set the random changes yourself, give --augmentation FILE."
-        for folder in chips.folders
-        if (folder / TRANSFORMS).is_file()
     ]
 
 

@@ -8,6 +8,7 @@ import builders
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 
 from chipwright.chips import reading
 from chipwright.chips.chipset import IGNORE, Chip
@@ -21,6 +22,23 @@ def chip(tmp_path: Path, image: np.ndarray, label: np.ndarray | None = None, suf
     path = builders.write_raster(tmp_path / f"0.{suffix}", image, **options)
     truth = None if label is None else builders.write_raster(tmp_path / "label.tif", label)
     return Chip("0", 0, (path,), image.shape[2], image.shape[1], label=truth)
+
+
+def masked(tmp_path: Path) -> Chip:
+    """Return a chip whose file says that the third row holds no data."""
+    sample = chip(tmp_path, np.full((3, 8, 8), 100, "uint8"))
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"), rasterio.open(sample.image, "r+") as file:
+        mask = np.full((8, 8), 255, "uint8")
+        mask[2] = 0
+        file.write_mask(mask)
+    return sample
+
+
+def remove(sample: Chip) -> None:
+    """Take a chip's files away: what is still read of it was decoded before."""
+    for path in (*sample.images, sample.label):
+        if path is not None:
+            path.unlink()
 
 
 @pytest.fixture
@@ -110,14 +128,9 @@ def test_a_fourth_band_is_no_mask_though_gdal_takes_it_for_alpha(tmp_path: Path)
 
 
 def test_a_mask_inside_the_file_counts(tmp_path: Path) -> None:
-    sample = chip(tmp_path, np.full((3, 8, 8), 100, "uint8"))
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"), rasterio.open(sample.image, "r+") as file:
-        mask = np.full((8, 8), 255, "uint8")
-        mask[2] = 0
-        file.write_mask(mask)
-    valid = ChipReader(None).valid(sample)
+    valid = ChipReader(None).valid(masked(tmp_path))
     assert valid is not None
-    assert (valid == (mask > 0)).all()
+    assert (valid.sum(1) == [8, 8, 0, 8, 8, 8, 8, 8]).all()
 
 
 def test_image_and_valid_of_one_chip_decode_it_once(tmp_path: Path, reads: list[Path]) -> None:
@@ -145,6 +158,53 @@ def test_the_cache_takes_what_fits_and_keeps_it(tmp_path: Path, reads: list[Path
         assert [int(reader.image(one)[0, 0, 0]) for one in chips] == [0, 1, 2]
     assert [path.parent.name for path in reads].count("0") == 1
     assert [path.parent.name for path in reads].count("1") == 1
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 10**6])
+def test_what_was_read_ahead_is_not_decoded_again(tmp_path: Path, reads: list[Path], cache_bytes: int) -> None:
+    sample = chip(tmp_path, np.full((3, 8, 8), 7, "uint8"), np.ones((8, 8), "uint8"))
+    reader = ChipReader(0, cache_bytes)
+    assert not reader.has(sample)
+    reader.read_ahead(sample)
+    assert reader.has(sample)
+    remove(sample)
+    assert (reader.image(sample) == 7).all() and reader.valid(sample) is None and (reader.label(sample) == 1).all()
+    assert len(reads) == 1
+    assert reader.has(sample) is (cache_bytes > 0)  # without a cache it is held for one use
+
+
+def test_reading_ahead_stops_where_its_memory_is_full(
+    tmp_path: Path, reads: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_AHEAD_BYTES", 64)
+    chips = [chip(tmp_path / str(index), np.full((1, 8, 8), index, "uint8")) for index in range(3)]
+    reader = ChipReader(None)
+    for one in chips:
+        reader.read_ahead(one)
+    assert len(reads) == 1
+    assert [int(reader.image(one)[0, 0, 0]) for one in chips] == [0, 1, 2]
+
+
+def test_a_mask_of_the_file_s_own_is_read_ahead_with_the_pixels(tmp_path: Path) -> None:
+    sample = masked(tmp_path)
+    reader = ChipReader(None)
+    expected = reader.valid(sample)
+    ahead = ChipReader(None)
+    ahead.read_ahead(sample)
+    remove(sample)
+    found = ahead.valid(sample)
+    assert expected is not None and found is not None
+    assert (found == expected).all() and not found.all()
+
+
+def test_a_geotiff_s_place_is_not_asked_for_with_its_pixels(tmp_path: Path) -> None:
+    path = builders.write_raster(
+        tmp_path / "0.tif", np.ones((1, 8, 8), "uint8"), crs="EPSG:32633", transform=Affine(2, 0, 9, 0, -2, 9)
+    )
+    with rasterio.open(path) as file:
+        assert file.crs is not None
+    with reading.opened_for_pixels(path) as file:
+        assert file.crs is None and (file.read() == 1).all()
 
 
 def test_a_reader_is_pickled_without_its_cache(tmp_path: Path) -> None:

@@ -1,11 +1,17 @@
+import threading
+from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from toy_task import SPEC, ToyTask
 
+from chipwright.chips.chipset import Chip
 from chipwright.engine.feed import BatchPlan, Feed
+from chipwright.tasks.base import Reader, Sample
 
 
 def keys(plan: BatchPlan) -> list[list[int]]:
@@ -64,3 +70,66 @@ def test_spawned_processes_draw_the_same_samples() -> None:
     for epoch in range(2):
         for left, right in zip(alone.batches(epoch), helped.batches(epoch), strict=True):
             np.testing.assert_array_equal(left["image"], right["image"])
+
+
+class ChipTask(ToyTask):
+    """Draws the number of a chip from a reader."""
+
+    def chips_of(self, unit: Any) -> Sequence[Chip]:
+        return (unit,)
+
+    def draw(self, unit: Any, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
+        return {"image": reader.image(unit), "label": 0}
+
+
+class Recorder:
+    """A reader of chips numbered by their names, which notes what is done and in which order; chip 5 cannot be read ahead."""
+
+    def __init__(self, at_hand: Sequence[int] = ()) -> None:
+        self.at_hand = set(at_hand)
+        self.events: list[tuple[str, int]] = []
+        self.threads: set[threading.Thread] = set()
+
+    def has(self, chip: Chip) -> bool:
+        return int(chip.name) in self.at_hand
+
+    def read_ahead(self, chip: Chip) -> None:
+        self.threads.add(threading.current_thread())
+        if chip.name == "5":
+            raise OSError("not now")
+        self.events.append(("ahead", int(chip.name)))
+
+    def image(self, chip: Chip, index: int = 0) -> Any:
+        assert threading.current_thread() is threading.main_thread()
+        self.events.append(("drawn", int(chip.name)))
+        return np.full((1, 1, 1), int(chip.name), np.uint8)
+
+
+CHIPS = [Chip(str(number), 0, (Path(f"{number}.tif"),), 1, 1) for number in range(6)]
+
+
+def numbers(feed: Feed) -> list[list[int]]:
+    return [batch["image"].flatten().tolist() for batch in feed.batches()]
+
+
+def test_a_batch_is_drawn_when_its_chips_and_no_more_than_the_next_batch_s_are_read_ahead() -> None:
+    reader = Recorder()
+    feed = Feed(ChipTask(SPEC), CHIPS, reader, 2)  # type: ignore[arg-type]
+    assert numbers(feed) == [[0, 1], [2, 3], [4, 5]]
+    for chip in (0, 1, 2, 3, 4):
+        assert reader.events.index(("ahead", chip)) < reader.events.index(("drawn", chip))
+    assert reader.events.index(("ahead", 4)) > reader.events.index(("drawn", 1))
+
+
+def test_chips_at_hand_need_no_thread() -> None:
+    reader = Recorder(at_hand=range(6))
+    assert numbers(Feed(ChipTask(SPEC), CHIPS, reader, 4)) == [[0, 1, 2, 3], [4, 5]]  # type: ignore[arg-type]
+    assert not reader.threads
+
+
+def test_threads_end_with_an_epoch_left_early() -> None:
+    reader = Recorder()
+    batches = Feed(ChipTask(SPEC), CHIPS, reader, 2).batches()  # type: ignore[arg-type]
+    next(batches)
+    batches.close()
+    assert reader.threads and not any(thread.is_alive() for thread in reader.threads)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chipwright.chips.chipset import BandStatistics
+from chipwright.chips.chipset import BandStatistics, Chip
 from chipwright.chips.display import Panel
 from chipwright.spec import ModelSpec, Normalization
 from chipwright.tasks.base import Batch, Evaluation, Metrics, Networks, Phase, Reader, Sample, Task
@@ -44,6 +44,9 @@ class ToyMetrics(Metrics):
 
 class ToyTask(Task):
     higher_is_better = frozenset({"accuracy"})
+
+    def chips_of(self, unit: Any) -> Sequence[Chip]:
+        return ()
 
     def draw(self, unit: Any, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
         fixed = np.random.default_rng(unit)

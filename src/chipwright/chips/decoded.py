@@ -7,7 +7,6 @@ has to be locked; the system's page cache is the memory, once for all processes.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from chipwright.chips.chipset import Chip, ChipSet
 from chipwright.chips.reading import ChipReader, in_threads
+from chipwright.temporary import temporary_folder
 
 MEMORY_BYTES = 2 * 2**30
 """Most memory that decoded chips take in this process."""
@@ -94,10 +94,9 @@ def reader_for(chips: ChipSet, processes: int) -> Iterator[ChipReader]:
     if not processes:
         yield ChipReader.of(chips, cache_bytes=MEMORY_BYTES)
         return
-    # the processes may still hold the file when training is over: Windows leaves it to the next clean-up then
-    with tempfile.TemporaryDirectory(prefix="chipwright-chips-", ignore_cleanup_errors=True) as folder:
+    with temporary_folder("chipwright-chips-") as folder:
         limit = min(_FILE_BYTES, int(shutil.disk_usage(folder).free * _DISK_SHARE))
-        yield shared_reader(chips, DecodedFile(Path(folder) / "decoded", limit))
+        yield shared_reader(chips, DecodedFile(folder / "decoded", limit))
 
 
 def shared_reader(chips: ChipSet, file: DecodedFile) -> ChipReader:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from chipwright.chips.chipset import IGNORE, Chip, ChipSet
 from chipwright.chips.instances import joined, numbered
+from chipwright.chips.memory import Arrays, Key, Memory
 from chipwright.console import track
 from chipwright.errors import ChipwrightError
 
@@ -27,6 +28,12 @@ Result = TypeVar("Result")
 _THREADS = 8
 """Most threads that read at once. GDAL lets go of Python's lock while it decodes; beyond this, disks are the limit."""
 
+_AHEAD_BYTES = 2**28
+"""Most memory that chips decoded ahead take beside the cache."""
+
+Image = tuple[NDArray[Any], NDArray[np.bool_] | None]
+"""An image's pixels, (bands, height, width) in the file's pixel type, and its own mask, (height, width), if it has one."""
+
 # Chips without coordinates are ordinary here, and a filter set and unset around each call is not safe in threads.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
@@ -34,7 +41,7 @@ warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 class Decoded(Protocol):
     """Arrays decoded before."""
 
-    def get(self, key: tuple[str, Path]) -> NDArray[Any] | None:
+    def get(self, key: Key) -> NDArray[Any] | None:
         """Return an array, not to be written to, or None where it is not there."""
         ...
 
@@ -46,6 +53,21 @@ def raster_options() -> rasterio.Env:
     files are then not seen by GDAL: `chipwright.chips.formats.georeference` reads those that matter.
     """
     return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO")
+
+
+@contextmanager
+def opened_for_pixels(path: Path) -> Iterator[rasterio.DatasetReader]:
+    """Open a raster of which pixels are wanted and not the place, as a context.
+
+    Working out where a GeoTIFF lies takes as long as decoding a small one, and a folder's chips are read over and over.
+
+    Raises:
+        RasterioError, OSError: if it cannot be opened.
+    """
+    # an option of the file, not of GDAL: settings made in the main thread are seen by all of the program's threads
+    options = {"GEOREF_SOURCES": "NONE"} if path.suffix.lower() in (".tif", ".tiff") else {}
+    with raster_options(), rasterio.open(path, **options) as file:
+        yield file
 
 
 def in_threads(function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
@@ -90,14 +112,14 @@ def representable(value: float, dtype: np.dtype[Any]) -> bool:
     return float(value).is_integer() and limits.min <= value <= limits.max
 
 
-def read_image(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Return (pixels, mask): (bands, height, width) in the file's pixel type, and (height, width) where it has its own mask.
+def read_image(path: Path) -> Image:
+    """Return an image's pixels and its own mask.
 
     Raises:
         ChipwrightError: if the file cannot be read.
     """
     try:
-        with raster_options(), rasterio.open(path) as file:
+        with opened_for_pixels(path) as file:
             pixels = file.read()
             return pixels, file.read_masks(1) != 0 if own_mask(file) else None
     except (RasterioError, OSError) as error:
@@ -113,7 +135,7 @@ def read_label(path: Path) -> NDArray[Any]:
         ChipwrightError: if the file cannot be read.
     """
     try:
-        with raster_options(), rasterio.open(path) as file:
+        with opened_for_pixels(path) as file:
             return whole_numbers(file.read(1))
     except (RasterioError, OSError) as error:
         raise _unreadable(path, error) from error
@@ -147,7 +169,7 @@ def read_instances(path: Path) -> NDArray[np.int32]:
         ChipwrightError: if the file cannot be read.
     """
     try:
-        with raster_options(), rasterio.open(path) as file:
+        with opened_for_pixels(path) as file:
             return numbered(instance_ids(file.read(), file.nodata))[0]
     except (RasterioError, OSError) as error:
         raise _unreadable(path, error) from error
@@ -192,12 +214,9 @@ class ChipReader:
         return cls(chips.nodata, cache_bytes, chips.second.nodata if chips.second else None, decoded)
 
     def _forget(self) -> None:
-        self._images: dict[Path, tuple[NDArray[Any], NDArray[np.bool_] | None]] = {}
-        self._labels: dict[Path, NDArray[Any]] = {}
-        self._masks: dict[Path, NDArray[np.int32]] = {}
-        self._last: tuple[Path, tuple[NDArray[Any], NDArray[np.bool_] | None]] | None = None
-        self._held = 0
-        self._lock = Lock()
+        self._kept = Memory(self.cache_bytes)
+        self._ahead = Memory(_AHEAD_BYTES)
+        self._last: tuple[Path, Image] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("nodata", "cache_bytes", "second_nodata", "decoded")}
@@ -228,14 +247,7 @@ class ChipReader:
         """
         if chip.label is None:
             raise ValueError(f"chip {chip.name} has no label raster")
-        found = self._before("label", chip.label)
-        if found is None:
-            found = self._labels.get(chip.label)
-        if found is None:
-            found = read_label(chip.label)
-            if self._room_for([found]):
-                self._labels[chip.label] = found
-        return found
+        return self._single("label", chip.label)
 
     def instances(self, chip: Chip) -> dict[int, NDArray[np.int32]]:
         """Return the chip's objects by class value; not to be changed in place.
@@ -249,59 +261,88 @@ class ChipReader:
         """
         found: dict[int, list[NDArray[np.int32]]] = {}
         for value, path in chip.masks:
-            found.setdefault(value, []).append(self._mask(path))
+            found.setdefault(value, []).append(self._single("mask", path))
         return {value: joined(masks) for value, masks in found.items()}
 
-    def _mask(self, path: Path) -> NDArray[np.int32]:
-        found = self._before("mask", path)
-        if found is None:
-            found = self._masks.get(path)
-        if found is None:
-            found = read_instances(path)
-            if self._room_for([found]):
-                self._masks[path] = found
-        return found
-
-    def _image(self, path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        pixels = self._before("image", path)
-        if pixels is not None:
-            return pixels, self._before("valid", path)
-        found = self._images.get(path)
-        if found is not None:
-            return found
-        last = self._last  # `image` and `valid` of one chip are asked for in turn: decode it once even without a cache
-        if last is not None and last[0] == path:
-            return last[1]
-        found = read_image(path)
-        if self._room_for(found):
-            self._images[path] = found
-        else:
-            self._last = (path, found)
-        return found
-
-    def arrays(self, chip: Chip) -> list[tuple[tuple[str, Path], NDArray[Any]]]:
+    def arrays(self, chip: Chip) -> list[tuple[Key, NDArray[Any]]]:
         """Return everything decoded that a chip has, by keys that stay the same: what `decoded` may hold.
 
         Raises:
             ChipwrightError: if a file cannot be read.
         """
-        found: list[tuple[tuple[str, Path], NDArray[Any]]] = []
-        for path in chip.images:
-            pixels, mask = self._image(path)
-            # the mask first: pixels that are there without their mask would count as data
-            found += [(("valid", path), mask)] if mask is not None else []
-            found.append((("image", path), pixels))
-        if chip.label is not None:
-            found.append((("label", chip.label), self.label(chip)))
-        return found + [(("mask", path), self._mask(path)) for _, path in chip.masks]
+        found: list[tuple[Key, NDArray[Any]]] = []
+        for kind, path in _files(chip):
+            if kind == "image":
+                pixels, mask = self._image(path)
+                # the mask first: pixels that are there without their mask would count as data
+                found += [(("valid", path), mask)] if mask is not None else []
+                found.append(((kind, path), pixels))
+            else:
+                found.append(((kind, path), self._single(kind, path)))
+        return found
+
+    def has(self, chip: Chip) -> bool:
+        """Return whether everything of a chip was decoded before and is at hand."""
+        return all(key in self._kept or key in self._ahead or self._before(*key) is not None for key in _files(chip))
+
+    def read_ahead(self, chip: Chip) -> None:
+        """Decode what is not at hand of a chip that will be asked for soon; meant for other threads than the one that asks.
+
+        What the cache has no room for is held until it is asked for once, as long as there is room for that.
+
+        Raises:
+            ChipwrightError: if a file cannot be read.
+        """
+        for key in _files(chip):
+            if key in self._kept or key in self._ahead or self._ahead.full or self._before(*key) is not None:
+                continue
+            found = _decoded(*key)
+            if not self._kept.add(key, found):
+                self._ahead.add(key, found)
+
+    def _image(self, path: Path) -> Image:
+        pixels = self._before("image", path)
+        if pixels is not None:
+            return pixels, self._before("valid", path)
+        last = self._last  # `image` and `valid` of one chip are asked for in turn: decode it once even without a cache
+        if last is not None and last[0] == path:
+            return last[1]
+        pixels, mask = self._arrays("image", path)
+        assert pixels is not None, "only masks may be lacking"
+        self._last = path, (pixels, mask)
+        return pixels, mask
+
+    def _single(self, kind: str, path: Path) -> NDArray[Any]:
+        found = self._before(kind, path)
+        if found is None:
+            found = self._arrays(kind, path)[0]
+            assert found is not None, "only masks may be lacking"
+        return found
+
+    def _arrays(self, kind: str, path: Path) -> Arrays:
+        """Return what a file holds, from wherever it is first found."""
+        key = kind, path
+        found = self._kept.get(key)
+        if found is None:
+            found = self._ahead.take(key) or _decoded(kind, path)
+            self._kept.add(key, found)
+        return found
 
     def _before(self, kind: str, path: Path) -> NDArray[Any] | None:
         return None if self.decoded is None else self.decoded.get((kind, path))
 
-    def _room_for(self, arrays: Iterable[NDArray[Any] | None]) -> bool:
-        size = sum(array.nbytes for array in arrays if array is not None)
-        with self._lock:
-            if self._held + size > self.cache_bytes:
-                return False
-            self._held += size
-            return True
+
+def _files(chip: Chip) -> Iterator[Key]:
+    """Yield the files of a chip with what each is."""
+    for path in chip.images:
+        yield "image", path
+    if chip.label is not None:
+        yield "label", chip.label
+    for _, path in chip.masks:
+        yield "mask", path
+
+
+def _decoded(kind: str, path: Path) -> Arrays:
+    if kind == "image":
+        return read_image(path)
+    return (read_label(path) if kind == "label" else read_instances(path),)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import torch
@@ -15,6 +17,9 @@ from chipwright.tasks.base import Batch, Reader, Sample, Task
 
 Key = tuple[int, int]
 """(epoch, index of the unit): all that a sample's randomness depends on, beside the seed."""
+
+_THREADS = 2
+"""Threads that read ahead where there are no loader processes. More would take the cores from a network on the CPU."""
 
 
 class DrawnSamples(Dataset[Sample]):
@@ -70,6 +75,41 @@ class BatchPlan(Sampler[list[Key]]):
             yield [(self.epoch, index) for index in order[step * self.batch_size : (step + 1) * self.batch_size]]
 
 
+class ReadAhead(Sampler[list[Key]]):
+    """The batches of a plan, each handed on once its chips are decoded, while threads decode those of the batch after it.
+
+    GDAL lets go of Python's lock while it decodes. Samples are drawn in their turn by whoever asks for them, so nothing depends
+    on it but the time; where all chips are in memory, no thread has anything to do.
+    """
+
+    def __init__(self, plan: BatchPlan, samples: DrawnSamples) -> None:
+        self.plan, self.samples = plan, samples
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        pool = ThreadPoolExecutor(_THREADS)
+        coming: deque[tuple[list[Key], list[Future[None]]]] = deque()
+        try:
+            for keys in self.plan:
+                coming.append((keys, self._reading(pool, keys)))
+                if len(coming) > 1:
+                    yield _awaited(*coming.popleft())
+            while coming:
+                yield _awaited(*coming.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)  # an epoch that ends early does not wait for what is still in the queue
+
+    def _reading(self, pool: ThreadPoolExecutor, keys: Sequence[Key]) -> list[Future[None]]:
+        reader = self.samples.reader
+        chips = (chip for _, index in keys for chip in self.samples.task.chips_of(self.samples.units[index]))
+        return [pool.submit(reader.read_ahead, chip) for chip in chips if not reader.has(chip)]
+
+
+def _awaited(keys: list[Key], reading: Sequence[Future[None]]) -> list[Key]:
+    # what went wrong is not looked at here: the chip is read again when it is drawn, and says so
+    wait(reading)
+    return keys
+
+
 class Feed:
     """Batches of a task on the CPU, epoch by epoch."""
 
@@ -91,9 +131,10 @@ class Feed:
     ) -> None:
         self.units = units
         self.plan = BatchPlan(len(units), batch_size, seed, shuffle, smallest, rank, processes)
+        samples = DrawnSamples(task, units, reader, seed, augment)
         self.loader: DataLoader[Sample] = DataLoader(
-            DrawnSamples(task, units, reader, seed, augment),
-            batch_sampler=self.plan,
+            samples,
+            batch_sampler=self.plan if workers else ReadAhead(self.plan, samples),
             collate_fn=task.collate,
             num_workers=workers,
             multiprocessing_context="spawn" if workers else None,  # the one start method that every system has

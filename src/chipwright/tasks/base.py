@@ -46,6 +46,12 @@ class Reader(Protocol):
     def instances(self, chip: Chip) -> dict[int, NDArray[np.int32]]:
         """Return the chip's objects by class value as (bands, height, width), numbered from 1 in the order of its boxes."""
 
+    def has(self, chip: Chip) -> bool:
+        """Return whether everything of the chip is at hand."""
+
+    def read_ahead(self, chip: Chip) -> None:
+        """Decode what is not at hand of a chip that will be asked for soon; called in threads."""
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -195,6 +201,10 @@ class Task(ABC):
     def units(self, chips: Sequence[Chip]) -> Sequence[Any]:
         """Return what one sample is drawn from: a chip each, unless a kind of work needs pairs, sequences or pixel sets."""
         return chips
+
+    def chips_of(self, unit: Any) -> Sequence[Chip]:
+        """Return the chips that a unit is drawn from, which are decoded before its turn comes."""
+        return (unit,)
 
     def training_units(self, chips: Sequence[Chip]) -> Sequence[Any]:
         """Return the units of one training epoch: `units`, unless some are to be seen more often than others."""

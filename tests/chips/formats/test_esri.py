@@ -60,3 +60,11 @@ def test_a_missing_metadata_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "esri_accumulated_stats.json").write_text('{"Version": 1}')
     found = open_export(tmp_path, tmp_path, entries_of(tmp_path))
     assert any("no esri_model_definition.emd" in warning for warning in found.account.warnings)
+
+
+def test_the_reference_s_file_of_transforms_is_named_as_not_used_with_what_to_give_instead(tmp_path: Path) -> None:
+    (tmp_path / "transforms.json").write_text('{"Training": {}}')
+    (warning,) = export(tmp_path, emd='{"Version": 1}', rows="images\\0.tif").account.warnings
+    assert warning == (
+        f"{tmp_path / 'transforms.json'} is not used. To set the random changes yourself, give --augmentation FILE."
+    )

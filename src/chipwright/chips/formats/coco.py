@@ -10,6 +10,7 @@ from typing import Any
 from chipwright.chips.formats.boxes import Marked, boxed_part
 from chipwright.chips.formats.classes import DraftClass, whole
 from chipwright.chips.formats.esri import EMD, TOTALS, Export, counted, entries_of
+from chipwright.chips.formats.layouts import IMAGE_FOLDERS, LABEL_FOLDERS
 from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, Sample
 from chipwright.chips.formats.part import Part
 from chipwright.chips.formats.survey import survey
@@ -21,7 +22,7 @@ KEYWORD = "COCO_rectangles"
 LONGEST = 2**30
 """Bytes of a label file; that of the original's 118,000 images has half of them."""
 
-_FOLDERS = ("images", "JPEGImages", "data")
+_FOLDERS = (*IMAGE_FOLDERS, "data")
 
 
 @dataclass
@@ -71,7 +72,7 @@ def read_coco(export: Export) -> Part:
 def label_files(export: Export) -> list[Path]:
     """Return the JSON files that may be COCO labels, in the folder, its labels or annotations folder, or beside the images."""
     folders = [export.root]
-    for names in (("labels", "annotations"), _FOLDERS):
+    for names in (LABEL_FOLDERS, _FOLDERS):
         if found := export.directory(*names):
             folders.append(found)
     for folder in folders:
@@ -178,12 +179,11 @@ def _note(export: Export, labels: _Labels) -> None:
         warnings.append(f"Left out {counted(labels.crowds, 'annotation')} of crowds (iscrowd), which are no single objects.")
     if labels.loose and not labels.missing:
         warnings.append(f"Ignored {counted(labels.loose, 'annotation')} of images that the labels do not list.")
-    images = export.directory(*_FOLDERS)
-    if images is not None:
-        beside = [name for name in sorted(entries_of(images).values()) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
-        known = {path.name for path in labels.boxes}
-        if extra := [name for name in beside if name not in known]:
-            warnings.append(f"Ignored {counted(len(extra), 'image')} that the labels do not list ({listed(extra)}).")
+    images = export.directory(*_FOLDERS) or export.root
+    beside = [name for name in sorted(entries_of(images).values()) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    known = {path.name for path in labels.boxes}
+    if extra := [name for name in beside if name not in known]:
+        warnings.append(f"Ignored {counted(len(extra), 'image')} that the labels do not list ({listed(extra)}).")
 
 
 def _note_sizes(export: Export, labels: _Labels, sizes: Mapping[Path, tuple[int, int]]) -> None:

@@ -15,6 +15,8 @@ from chipwright.errors import DataError, listed
 EMD = "esri_model_definition.emd"
 TOTALS = "esri_accumulated_stats.json"
 MAP = "map.txt"
+TRANSFORMS = "transforms.json"
+"""Where the reference looks for transforms of fastai in place of its random changes."""
 
 KEPT_KEYS = (
     "MinCellSize",
@@ -164,6 +166,10 @@ def open_export(given: Path, root: Path, entries: Mapping[str, str]) -> Export:
         rows = _read_map(home / map_name, account)
     elif any(objects):
         account.warnings.append(f"There is no {MAP} in {root}; images and labels were paired by their names.")
+    if TRANSFORMS in entries:
+        account.warnings.append(
+            f"{root / entries[TRANSFORMS]} is not used. To set the random changes yourself, give --augmentation FILE."
+        )
     return Export(given, root, entries, objects[0], objects[1], rows, account)
 
 

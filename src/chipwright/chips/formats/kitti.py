@@ -7,7 +7,8 @@ from pathlib import Path
 from chipwright.chips.formats.boxes import boxed_part
 from chipwright.chips.formats.esri import Export, counted
 from chipwright.chips.formats.label_files import read_labels
-from chipwright.chips.formats.pairing import images_folder, paired
+from chipwright.chips.formats.layouts import box_folders
+from chipwright.chips.formats.pairing import paired
 from chipwright.chips.formats.part import Part
 from chipwright.chips.formats.survey import survey
 from chipwright.chips.formats.text_labels import LABEL_SUFFIXES, TextLabel, lines_of, note_unread, numbers
@@ -32,8 +33,7 @@ def read_kitti(export: Export) -> Part:
     Raises:
         DataError: if chips differ in bands or pixel type, no line is an object, or objects are there but no class is known.
     """
-    samples = paired(export, images_folder(export, "images", "image_2"), _labels(export), LABEL_SUFFIXES)
-    found = survey(export, samples)
+    found = survey(export, paired(export, *box_folders(export), LABEL_SUFFIXES))
     labels = read_labels(export, found, read_label, "readable text")
     note_unread(export, labels, f"{COLUMNS} columns: the class, three numbers, xmin, ymin, xmax, ymax, and seven more numbers")
     kept = []
@@ -48,10 +48,6 @@ def read_kitti(export: Export) -> Part:
             "count as background."
         )
     return boxed_part(export, KEYWORD, found, kept)
-
-
-def _labels(export: Export) -> Path | None:
-    return export.directory("labels", "label_2")
 
 
 def read_label(path: Path) -> TextLabel:

@@ -1,4 +1,5 @@
-"""Layouts that are told by the names of folders and files: pairs, two domains, folders of classes, captions in JSON.
+"""Layouts that are told by the names of folders and files: labels apart from or among images, pairs, two domains, folders of
+classes, captions in JSON.
 
 They stand here apart from their readers because what finds an export, what sniffs its format and what reads it all ask.
 """
@@ -11,7 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from chipwright.chips.formats.esri import EMD, TOTALS, Export, entries_of, sub_folder
-from chipwright.chips.formats.pairing import IMAGE_SUFFIXES
+from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, images_folder
+
+IMAGE_FOLDERS = ("images", "JPEGImages", "image_2", "obj_train_data")
+LABEL_FOLDERS = ("labels", "Annotations", "label_2")
+"""Where images and labels of boxes lie, as the exporter, Pascal VOC, KITTI and darknet call it."""
+
+LISTINGS = ("labels.json", "annotations.json", "_annotations.coco.json", "result.json")
+"""Names that COCO's label file has, beside `instances_*.json`."""
 
 CAPTION_FOLDERS = ("images", "RSICD_images")
 """Where the images of captions in JSON lie; else beside the JSON."""
@@ -23,6 +31,71 @@ _RESERVED = frozenset({"images", "images2", "images_before", "images_after", "jp
 
 _HEAD = 64 * 2**10
 """Bytes at the start of a JSON file by which captions are known."""
+
+_LABEL_HEAD = 4096
+"""Bytes at the start of a label file by which it is known as one."""
+
+_LOOK = 100
+"""Label files that are looked at for one that is not empty."""
+
+
+def box_folders(export: Export) -> tuple[Path, Path | None]:
+    """Return (folder of images, folder of labels or None): one folder twice where a labelling tool left both together.
+
+    Raises:
+        DataError: if there is no folder of images.
+    """
+    images = export.directory(*IMAGE_FOLDERS)
+    if images is None:
+        images = export.root if labels_beside(export.root, export.entries) else images_folder(export)
+    labels = export.directory(*LABEL_FOLDERS)
+    return images, labels or (images if labels_beside(images, entries_of(images)) else None)
+
+
+def labels_beside(folder: Path, entries: Mapping[str, str]) -> list[Path]:
+    """Return the label files (.xml or .txt) that lie beside images of the same names, or nothing where these are no labels.
+
+    Other things may lie beside images under their names, such as what a satellite's operator says of them: the first file that
+    is not empty must begin like a label. `entries` are the folder's.
+    """
+    of_suffix: dict[str, list[str]] = {".xml": [], ".txt": []}
+    images = {Path(name).stem for name in entries.values() if Path(name).suffix.lower() in IMAGE_SUFFIXES}
+    for name in sorted(entries.values()) if images else ():
+        path = Path(name)
+        if path.suffix.lower() in of_suffix and path.stem in images and not name.startswith("."):
+            of_suffix[path.suffix.lower()].append(name)
+    for suffix, names in of_suffix.items():
+        with suppress(OSError):
+            for name in names[:_LOOK]:
+                with (folder / name).open("rb") as file:
+                    head = file.read(_LABEL_HEAD)
+                if head.strip():
+                    if b"<annotation" in head if suffix == ".xml" else _begins_with_a_box(head):
+                        return [folder / name for name in names]
+                    break
+    return []
+
+
+def _begins_with_a_box(head: bytes) -> bool:
+    """Return whether the first line of a text has a class and the four numbers of a box or more."""
+    words = head.decode("latin-1").strip().splitlines()[0].split()
+    try:
+        return len(words) >= 5 and all(float(word) == float(word) for word in words[-4:])
+    except ValueError:
+        return False
+
+
+def listing(entries: Mapping[str, str]) -> str | None:
+    """Return the name of a file that is called like COCO's label files, or None."""
+    found = [lower for lower in sorted(entries) if lower.startswith("instances_") and lower.endswith(".json")]
+    return next((entries[name] for name in (*LISTINGS, *found) if name in entries), None)
+
+
+def is_labelled(folder: Path, entries: Mapping[str, str]) -> bool:
+    """Return whether a folder holds images together with their labels, as labelling tools leave them."""
+    if listing(entries) and (sub_folder(folder, entries, "data") or has_images(folder)):
+        return True
+    return bool(labels_beside(folder, entries))
 
 
 def second_folder(root: Path, entries: Mapping[str, str]) -> Path | None:

@@ -6,11 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from chipwright.chips.formats.esri import EMD, MAP, TOTALS, Export, entries_of, open_export
-from chipwright.chips.formats.layouts import captions_file, domain_folders, is_class_tree, split_folders
+from chipwright.chips.formats.layouts import (
+    IMAGE_FOLDERS,
+    LABEL_FOLDERS,
+    captions_file,
+    domain_folders,
+    is_class_tree,
+    is_labelled,
+    split_folders,
+)
 from chipwright.chips.formats.pairing import EMPTY, holding
 from chipwright.errors import DataError, listed, suggestion
 
-_IMAGE_FOLDERS = ("images", "jpegimages", "images_before")
+_IMAGE_FOLDERS = tuple(name.lower() for name in (*IMAGE_FOLDERS, "images_before"))
+
+_PARTS = (*_IMAGE_FOLDERS, "images2", "images_after", *(name.lower() for name in LABEL_FOLDERS))
 
 _MODEL_SUFFIXES = (".dlpk", ".pth", ".safetensors")
 
@@ -31,9 +41,7 @@ def locate_export(given: Path) -> Export:
         return open_export(given, given, entries)
     _refuse_model(given, entries)
     above = given.parent
-    if given.name.lower() in (*_IMAGE_FOLDERS, "images2", "images_after", "labels", "annotations") and _looks_exported(
-        above, entries_of(above)
-    ):
+    if given.name.lower() in _PARTS and _looks_exported(above, entries_of(above)):
         raise DataError(f"{given} is a part of an export; give the folder above it, {above}.")
     nested = []
     for name in sorted(entries.values()):
@@ -77,7 +85,7 @@ def _looks_exported(folder: Path, entries: Mapping[str, str]) -> bool:
         return True
     if any(name in entries and (folder / entries[name]).is_dir() for name in _IMAGE_FOLDERS):
         return True
-    return bool(domain_folders(folder, entries) or split_folders(folder, entries))
+    return bool(domain_folders(folder, entries) or split_folders(folder, entries) or is_labelled(folder, entries))
 
 
 def _refuse_model(given: Path, entries: Mapping[str, str]) -> None:

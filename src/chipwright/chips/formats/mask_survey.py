@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
@@ -17,7 +16,7 @@ from chipwright.chips.formats.esri import Export, counted
 from chipwright.chips.formats.mask_folders import Masks
 from chipwright.chips.formats.survey import Damaged, Surveyed, check_memory, check_png_end, drop_damaged
 from chipwright.chips.instances import boxes_of, numbered
-from chipwright.chips.reading import in_threads, instance_ids, raster_options
+from chipwright.chips.reading import in_threads, instance_ids, opened_for_pixels
 from chipwright.errors import DataError, listed
 
 MOST_OBJECTS = 2**16
@@ -132,7 +131,7 @@ def look_at_mask(path: Path, size: tuple[int, int] | None = None) -> MaskFacts |
         RasterioError, OSError, ValueError: if it cannot be read.
     """
     check_png_end(path)
-    with raster_options(), rasterio.open(path) as file:
+    with opened_for_pixels(path) as file:
         if size is not None and (file.width, file.height) != size:
             return file.width, file.height
         dtype = np.dtype(file.dtypes[0])

@@ -13,6 +13,9 @@ from chipwright.errors import DataError, listed
 IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".mrf", ".bmp", ".jp2")
 """Suffixes of chips; everything else beside them (.tfw, .ovr, .aux.xml, .idx, ...) is a side-car."""
 
+NO_LABELS = ("classes.txt", "labels.txt", "notes.txt", "train.txt", "valid.txt", "val.txt", "test.txt")
+"""Files that labelling tools leave among labels and that are none, beside those called README."""
+
 NO_LABEL = "no label file"
 NO_SECOND = "no second image"
 EMPTY = "it is empty"
@@ -49,7 +52,7 @@ def stems(folder: Path, suffixes: Collection[str], first: str | None = None) -> 
     shared = []
     for name in sorted(entries_of(folder).values()):
         path = folder / name
-        if path.suffix.lower() not in suffixes or name.startswith("."):
+        if path.suffix.lower() not in suffixes or name.startswith(".") or name.lower().endswith(".aux.xml"):
             continue
         other = found.get(path.stem)
         if other is not None:
@@ -213,9 +216,13 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _note_orphans(export: Export, images: Collection[str], others: Mapping[str, Path], what: str, silent: bool = False) -> None:
-    orphans = [path.name for stem, path in others.items() if stem not in images]
+    orphans = [path.name for stem, path in others.items() if stem not in images and not _is_no_label(path.name.lower())]
     if orphans and not silent:
         export.account.warnings.append(f"Ignored {counted(len(orphans), what)} without an image ({listed(orphans)}).")
+
+
+def _is_no_label(lower: str) -> bool:
+    return lower in NO_LABELS or lower.startswith("readme")
 
 
 def _usual_suffix(export: Export, position: int) -> str | None:

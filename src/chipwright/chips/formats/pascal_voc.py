@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from chipwright.chips.formats.boxes import Marked, boxed_part
 from chipwright.chips.formats.esri import Export
-from chipwright.chips.formats.pairing import images_folder, paired
+from chipwright.chips.formats.layouts import box_folders
+from chipwright.chips.formats.pairing import paired
 from chipwright.chips.formats.part import Part
 from chipwright.chips.formats.survey import survey
 from chipwright.chips.formats.voc_xml import CORNERS, LABEL_SUFFIXES, Annotation, read_annotations
 
 KEYWORD = "PASCAL_VOC_rectangles"
-
-IMAGE_FOLDERS = ("images", "JPEGImages")
-LABEL_FOLDERS = ("labels", "Annotations")
 
 
 def read_pascal_voc(export: Export) -> Part:
@@ -23,8 +21,7 @@ def read_pascal_voc(export: Export) -> Part:
     Raises:
         DataError: if a label file is hostile, chips differ in bands or pixel type, or objects are there but no class is known.
     """
-    samples = paired(export, images_folder(export, *IMAGE_FOLDERS), export.directory(*LABEL_FOLDERS), LABEL_SUFFIXES)
-    found = survey(export, samples)
+    found = survey(export, paired(export, *box_folders(export), LABEL_SUFFIXES))
     labels = [(one, _objects(label)) for one, label in read_annotations(export, found)]
     return boxed_part(export, KEYWORD, found, labels)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from chipwright.chips.formats.esri import EMD, TOTALS, Export, entries_of
 from chipwright.chips.formats.layouts import (
+    IMAGE_FOLDERS,
+    LABEL_FOLDERS,
     captions_file,
     class_folders,
     domain_folders,
@@ -14,11 +17,12 @@ from chipwright.chips.formats.layouts import (
     is_captioned,
     is_class_tree,
     is_sorted,
+    labels_beside,
+    listing,
     second_folder,
     split_folders,
 )
-from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, holding
-from chipwright.chips.formats.pascal_voc import IMAGE_FOLDERS, LABEL_FOLDERS
+from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, NO_LABELS, holding
 from chipwright.chips.formats.table import CAPTIONS, CHANGE_PAIRS, FORMATS, READABLE, TIME_SERIES, TRACKING, Format
 from chipwright.chips.formats.tracking import video_folders
 from chipwright.chips.formats.tracking_evidence import tracking_evidence
@@ -111,17 +115,18 @@ def _by_content(export: Export) -> tuple[str, str]:
     images, labels = export.directory(*IMAGE_FOLDERS), export.directory(*LABEL_FOLDERS)
     if pairs := _change_evidence(export):
         return ("Export_Tiles" if images and not labels else CHANGE_PAIRS), pairs
-    if listing := captions_file(export.root, export.entries):
-        return CAPTIONS, f"captions in {listing.name}"
-    for name in ("labels.json", "annotations.json"):
-        if name in export.entries:
-            return "COCO_rectangles", f"a file {name}"
+    if captions := captions_file(export.root, export.entries):
+        return CAPTIONS, f"captions in {captions.name}"
+    if name := listing(export.entries):
+        return "COCO_rectangles", f"a file {name}"
     if export.directory("labels2"):
         return "Panoptic_Segmentation", "the folders labels and labels2"
     if video_folders(export):
         return TRACKING, "folders of frames in JPEGImages and of their masks in Annotations"
     if labels is not None:
         return _by_labels(export, labels)
+    if beside := _by_labels_beside(images or export.root):
+        return beside
     if images is not None:
         if is_sorted(images):
             return "Imagenet", f"the folders {listed(folder.name for folder in class_folders(images))} in {images.name}"
@@ -135,13 +140,27 @@ def _by_content(export: Export) -> tuple[str, str]:
     )
 
 
+def _by_labels_beside(images: Path) -> tuple[str, str] | None:
+    """Return (format keyword, evidence) where labels lie among the images of a folder."""
+    entries = entries_of(images)
+    if name := listing(entries):
+        return "COCO_rectangles", f"a file {name} beside the images in {images.name}"
+    labels = labels_beside(images, entries)
+    if not labels:
+        return None
+    where = f"beside the images of the same names in {images.name}"
+    if labels[0].suffix.lower() == ".xml":
+        return "PASCAL_VOC_rectangles", f"{len(labels)} .xml files {where}"
+    keyword, columns = _by_columns(labels)
+    return keyword, f"{len(labels)} .txt files of {columns} columns {where}"
+
+
 def _by_labels(export: Export, labels: Path) -> tuple[str, str]:
     suffixes, folders = _contents(labels)
     if suffixes[".xml"]:
         return "PASCAL_VOC_rectangles", f"{suffixes['.xml']} .xml files in {labels.name}"
     if suffixes[".txt"]:
-        columns = _columns(labels)
-        keyword = "KITTI_rectangles" if columns >= _KITTI_COLUMNS else "YOLO_rectangles"
+        keyword, columns = _by_columns([path for path in sorted(labels.glob("*.txt")) if path.name.lower() not in NO_LABELS])
         return keyword, f".txt files of {columns} columns in {labels.name}"
     if suffixes[".json"]:
         return "COCO_rectangles", f".json files in {labels.name}"
@@ -170,11 +189,11 @@ def _contents(folder: Path) -> tuple[Counter[str], list[str]]:
     return suffixes, folders
 
 
-def _columns(labels: Path) -> int:
-    """Return how many columns the first line of a text label has that is not empty."""
-    for path in sorted(labels.glob("*.txt")):
+def _by_columns(labels: Sequence[Path]) -> tuple[str, int]:
+    """Return (format keyword, columns) by the first line of text labels that is not empty."""
+    for path in labels:
         with path.open(encoding="latin-1") as file:
             line = file.readline(4096).split()
         if line:
-            return len(line)
-    return 0
+            return ("KITTI_rectangles" if len(line) >= _KITTI_COLUMNS else "YOLO_rectangles"), len(line)
+    return "YOLO_rectangles", 0

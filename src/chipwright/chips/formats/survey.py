@@ -26,7 +26,7 @@ from chipwright.chips.chipset import BACKGROUND, IGNORE, Chip, GeoReference
 from chipwright.chips.formats.esri import Export, counted, entries_of
 from chipwright.chips.formats.georeference import locate
 from chipwright.chips.formats.pairing import Sample
-from chipwright.chips.reading import in_threads, raster_options, representable, whole_numbers
+from chipwright.chips.reading import in_threads, opened_for_pixels, raster_options, representable, whole_numbers
 from chipwright.errors import DataError, listed
 
 DECODED = 4 * 2**30
@@ -183,7 +183,7 @@ def _look_at_image(path: Path, siblings: Mapping[str, str], decode: bool) -> Ima
 
 def _look_at_label(path: Path) -> LabelFacts:
     check_png_end(path)
-    with rasterio.open(path) as file:
+    with opened_for_pixels(path) as file:
         check_memory(file, np.dtype(file.dtypes[0]))
         return LabelFacts(file.width, file.height, file.count, file.nodata, value_counts(whole_numbers(file.read(1))))
 

@@ -19,7 +19,8 @@ from chipwright.chips.formats.boxes import Marked, boxed_part
 from chipwright.chips.formats.classes import DraftClass, declared, whole
 from chipwright.chips.formats.esri import Export, entries_of
 from chipwright.chips.formats.label_files import read_labels
-from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, Sample, images_folder, paired
+from chipwright.chips.formats.layouts import box_folders
+from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, Sample, paired
 from chipwright.chips.formats.part import Part
 from chipwright.chips.formats.survey import Surveyed, survey
 from chipwright.chips.formats.text_labels import LABEL_SUFFIXES, TextLabel, lines_of, note_unread, numbers
@@ -28,7 +29,7 @@ from chipwright.errors import DataError
 
 KEYWORD = "YOLO_rectangles"
 
-NAMES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "labels.txt")
+NAMES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "_darknet.labels", "labels.txt")
 """Files that may list the class names, in the folder, beside the labels, or one folder up."""
 
 _LONGEST_NAMES = 2**20
@@ -54,14 +55,13 @@ def read_yolo(export: Export) -> Part:
 
 
 def _samples(export: Export) -> list[Sample]:
-    images = images_folder(export, "images", "obj_train_data")
-    labels = export.directory("labels") or images  # some tools write both into one folder
+    images, labels = box_folders(export)
     inner = [name for name in sorted(entries_of(images).values()) if (images / name).is_dir()]
     if not inner or any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in entries_of(images).values()):
         return paired(export, images, labels, LABEL_SUFFIXES, optional=True)
     samples = []
     for name in inner:
-        beneath = labels / name if (labels / name).is_dir() else None
+        beneath = labels / name if labels and (labels / name).is_dir() else None
         for sample in paired(export, images / name, beneath, LABEL_SUFFIXES, optional=True):
             samples.append(replace(sample, name=f"{name}/{sample.name}"))
     return samples
@@ -119,7 +119,7 @@ def _meaning(export: Export, names: Sequence[str], written: set[str]) -> tuple[d
 
 def _class_names(export: Export) -> list[str]:
     """Return the class names of a names file in their order, or nothing."""
-    labels = export.directory("labels")
+    labels = box_folders(export)[1]
     for folder in (export.root, *([labels] if labels else []), export.root.parent):
         entries = entries_of(folder)
         for name in NAMES:
