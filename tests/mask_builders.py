@@ -17,6 +17,48 @@ LOW: Box = (2, 2, 10, 12)
 HIGH: Box = (18, 16, 30, 30)
 
 
+def discs(
+    folder: Path,
+    count: int = 8,
+    size: int = 64,
+    bands: int = 3,
+    dtype: str = "uint8",
+    class_values: Sequence[int] = (1, 2),
+    seed: int = 0,
+    *,
+    objects: int = 2,
+    empty: int = 0,
+) -> Path:
+    """Write RCNN_Masks in the manner of `builders.voc`: bright discs on dark ground, a colour a class, none touching another.
+
+    Args:
+        objects: discs a chip, taking turns through the classes; every chip has a mask of each class.
+        empty: how many of the chips, the last ones, hold no object.
+    """
+    rng = np.random.default_rng(seed)
+    classes = list(zip(class_values, builders.class_names(class_values), strict=True))
+    down, across = np.mgrid[:size, :size] + 0.5
+    images, rows = [], []
+    for index in range(count):
+        image = np.full((bands, size, size), 0.1)
+        masks = {name: np.zeros((size, size), "uint8") for _, name in classes}
+        found = builders.squares(objects, size, rng) if index < count - empty else []
+        for turn, (left, top, right, bottom) in enumerate(found):
+            position = (turn + index) % len(classes)
+            disc = (across - (left + right) / 2) ** 2 + (down - (top + bottom) / 2) ** 2 <= ((right - left) / 2) ** 2
+            image[:, disc] = builders.signature(position, len(classes), bands)[:, None]
+            mask = masks[classes[position][1]]
+            mask[disc] = mask.max() + 1
+        images.append(builders.paint(image, dtype, rng))
+        builders.write_raster(folder / "images" / f"{stem_of(index)}.tif", images[-1])
+        for name, mask in masks.items():
+            builders.write_raster(mask_path(folder, index, name), mask)
+        labels = "".join(f" labels\\{name}\\{stem_of(index)}.tif" for name in masks)
+        rows.append(f"images\\{stem_of(index)}.tif {labels}")
+    builders.write_metadata(folder, "RCNN_Masks", images, classes, rows)
+    return folder
+
+
 def stem_of(index: int) -> str:
     return f"{index:012d}"
 

@@ -36,7 +36,7 @@ _ROWS = (
     Row("FASTERRCNN", "Faster R-CNN (object detection)", "chipwright.models.fasterrcnn:FASTERRCNN"),
     Row("MMDETECTION", "MMDetection (object detection)"),
     Row("DETREG", "DETReg (object detection)"),
-    Row("MASKRCNN", "Mask R-CNN (object detection with instance masks)"),
+    Row("MASKRCNN", "Mask R-CNN (object detection with instance masks)", "chipwright.models.maskrcnn:MASKRCNN"),
     Row("UNET", "U-Net (pixel classification)", "chipwright.models.unet:UNET"),
     Row("PSPNET", "Pyramid Scene Parsing Network (pixel classification)"),
     Row("DEEPLAB", "DeepLabV3 (pixel classification)"),

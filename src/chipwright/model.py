@@ -29,6 +29,8 @@ class Model:
         spec: everything it was built from, as plain data.
         network: the bare network in evaluation mode; it takes normalised images.
         task: what its inputs and outputs mean.
+        threshold: score that is asked of what goes onto a map unless another is given: the one of the highest F1 on the
+            validation samples. None where predictions have no scores. `predict` returns everything, with its score.
     """
 
     def __init__(self, package: Package, accelerator: Accelerator) -> None:
@@ -40,6 +42,8 @@ class Model:
         package.load_into(network)
         self.network: nn.Module = place(network, accelerator.device).eval()
         self.task: Task = self.type.task(self.spec)
+        self.threshold: float | None = package.metrics.get("best_threshold", self.task.score_threshold)
+        self.task.score_threshold = self.threshold
 
     def predict(self, images: NDArray[Any] | Sequence[NDArray[Any]]) -> Sequence[Any]:
         """Return one prediction an image.

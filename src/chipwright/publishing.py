@@ -61,6 +61,7 @@ def publish(setup: Setup, result: FitResult, validation: Sequence[Any], precisio
     options, spec, progress = setup.options, setup.spec, result.progress
     folder, name = options.out_folder, options.out_folder.resolve().name
     reader = ChipReader.of(setup.chips)
+    setup.task.score_threshold = result.measurement.scalars.get("best_threshold", setup.task.score_threshold)
     record = RunRecord(
         name=name,
         spec=spec,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import builders
+import mask_builders
 import numpy as np
 import pytest
 import torch
@@ -34,6 +35,7 @@ TOYS = {
     "PASCAL_VOC_rectangles": builders.voc,
     "Labeled_Tiles": builders.labeled_tiles,
     "MultiLabeled_Tiles": builders.multilabeled_tiles,
+    "RCNN_Masks": mask_builders.discs,
 }
 
 
@@ -200,6 +202,13 @@ def test_saved_moved_and_loaded_elsewhere_it_predicts_identically(model: ModelTy
 
     there = pickle.loads((tmp_path / "there.pkl").read_bytes())
     assert alike(list(here), list(there))
+
+
+def test_a_model_with_scores_asks_for_the_score_of_the_best_f1(model: ModelType, trained: Any) -> None:
+    _, out = trained(model)
+    best = json.loads((out / "model_metrics.json").read_text(encoding="utf-8"))["metrics"].get("best_threshold")
+    loaded = chipwright.load(out, processor_type="CPU")
+    assert loaded.threshold == loaded.task.score_threshold == best
 
 
 def test_an_evaluation_of_the_validation_chips_gives_trainings_figures_and_a_report(

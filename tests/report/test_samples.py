@@ -10,7 +10,7 @@ from PIL import Image
 from chipwright.chips.chipset import IGNORE, ClassInfo
 from chipwright.chips.display import Panel
 from chipwright.report.record import RunRecord
-from chipwright.report.samples import MOST_LINES, blend, draw_frame, legend_entries, render, samples_picture
+from chipwright.report.samples import MOST_LINES, blend, draw_frame, draw_mask, legend_entries, render, samples_picture
 
 Maker = Callable[..., RunRecord]
 GREY = np.full((40, 40, 3), 100, np.uint8)
@@ -88,6 +88,45 @@ def test_a_crowd_of_boxes_is_drawn_without_texts() -> None:
     crowd = [[Panel("Truth", GREY, boxes=boxes, box_colors=[BLUE] * 400, box_texts=["Pool"] * 400)]]
     mute = [[Panel("Truth", GREY, boxes=boxes, box_colors=[BLUE] * 400)]]
     assert (drawn(crowd) == drawn(mute)).all()
+
+
+def disc(size: int = 40, middle: float = 20, radius: float = 12) -> np.ndarray:
+    middles = np.arange(size) + 0.5
+    return (middles - middle) ** 2 + (middles[:, None] - middle) ** 2 <= radius**2
+
+
+@pytest.mark.parametrize("scale", [0.5, 1, 2, 3.3])
+def test_masks_are_tinted_and_outlined_at_any_scale(scale: float) -> None:
+    side = round(40 * scale)
+    picture = np.full((side, side, 3), 100, np.uint8)
+    draw_mask(picture, disc(), RED)
+    middles = (np.arange(side) + 0.5) / scale
+    away = np.hypot(middles - 20, middles[:, None] - 20)
+    assert (picture[away > 12 + 1.5 / scale] == 100).all()
+    assert (picture[away < 12 - 3 / scale] == (138, 75, 75)).all()
+    outline = (picture == RED).all(-1)
+    assert outline.sum() >= 0.9 * 2 * np.pi * 12 * scale * 2 / np.pi  # a ring, in the cells that it takes
+    assert (np.abs(away[outline] - 12) <= 0.7 + 1 / scale).all()  # a mask of pixels is no circle
+
+
+def test_the_outline_of_a_mask_at_the_edge_is_closed() -> None:
+    picture = GREY.copy()
+    draw_mask(picture, disc(middle=0), RED)
+    assert (picture[0, :11] == RED).all() and (picture[:11, 0] == RED).all()
+    assert picture[5, 5].tolist() == [138, 75, 75]
+
+
+def test_an_empty_mask_is_not_drawn() -> None:
+    picture = GREY.copy()
+    draw_mask(picture, np.zeros((40, 40), bool), RED)
+    assert (picture == 100).all()
+
+
+def test_masks_are_in_the_picture_and_in_the_legend() -> None:
+    masks = Panel("Truth", GREY, masks=disc()[None], mask_colors=[BLUE])
+    assert near(drawn([[masks, Panel("Prediction", GREY)]]), BLUE) > 200
+    assert legend_entries([masks], CLASSES) == [("Pool", BLUE)]
+    assert len(samples_picture([[masks, masks]] * 5)[1]) == 5
 
 
 def test_right_and_wrong_differ_in_colour() -> None:

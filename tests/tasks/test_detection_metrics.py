@@ -152,7 +152,7 @@ def test_matching_is_cocos() -> None:
     """At the lowest threshold, recall is hits over truth: our matching must find as many as the library's."""
     figures = measured(*random_images(30, 20, seed=3))
     own = figures.compute()
-    _, recall = figures._coco()
+    _, recall = figures.coco("bbox")
 
     for label in (1, 2):
         assert own.curves[f"Precision and recall: {CLASSES[label - 1].name}"]["x"][-1] == pytest.approx(recall[0, label - 1])
@@ -162,7 +162,7 @@ def test_each_truth_is_taken_once_by_the_best_scored() -> None:
     truth, labels = np.array([square(0, 0), square(5, 0)]), np.array([1, 1])
     found = np.array([square(1, 0), square(0, 0), square(3, 0), square(0, 0)])
 
-    matched = matches(truth, labels, found, np.array([1, 1, 1, 2]), np.array([0.5, 0.9, 0.4, 0.95]))
+    matched = matches(box_overlaps(found, truth), np.array([1, 1, 1, 2]), labels, np.array([0.5, 0.9, 0.4, 0.95]))
 
     assert matched.tolist() == [-1, 0, 1, -1]
 

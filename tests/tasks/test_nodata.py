@@ -15,6 +15,7 @@ import pytest
 import rasterio
 import torch
 from builders import classified_tiles, labeled_tiles, voc
+from mask_builders import discs
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -251,7 +252,9 @@ def test_no_random_change_brings_a_label_to_ground_without_data(keyword: str, wr
         assert (void & labelled).sum() <= 0.02 * labelled.size
 
 
-@pytest.mark.parametrize(("keyword", "write"), [("FASTERRCNN", voc), ("FEATURE_CLASSIFIER", labeled_tiles)])
+@pytest.mark.parametrize(
+    ("keyword", "write"), [("FASTERRCNN", voc), ("MASKRCNN", discs), ("FEATURE_CLASSIFIER", labeled_tiles)]
+)
 def test_other_tasks_see_the_mean_too(keyword: str, write: Any, tmp_path: Path) -> None:
     write(tmp_path, count=2, size=SIZE)
     for path in (tmp_path / "images").glob("*.tif"):

@@ -28,6 +28,7 @@ class Panel:
         classes: int (height, width) class indices to lay over the image, IGNORE where nothing is drawn.
         palette: colours by class index for `classes`.
         boxes: (count, 4) pixels, with `box_texts` and `box_colors`.
+        masks: bool (count, height, width), outlined, with `mask_colors`.
         text: a line under the picture (a class and its score, a caption).
         good: whether the prediction is right, where that can be said; colours the text.
     """
@@ -39,6 +40,8 @@ class Panel:
     boxes: NDArray[np.float32] | None = None
     box_texts: Sequence[str] = ()
     box_colors: Sequence[tuple[int, int, int]] = ()
+    masks: NDArray[np.bool_] | None = None
+    mask_colors: Sequence[tuple[int, int, int]] = ()
     text: str = ""
     good: bool | None = None
 

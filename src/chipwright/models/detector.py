@@ -21,18 +21,20 @@ class DetectorType(ModelType):
 
     Attributes:
         max_detections: most boxes an image is given, the best first, where no argument of the type says so.
+        labelled: what some chip must have.
     """
 
-    formats = ("PASCAL_VOC_rectangles", "KITTI_rectangles", "COCO_rectangles", "YOLO_rectangles")
+    formats: ClassVar[tuple[str, ...]] = ("PASCAL_VOC_rectangles", "KITTI_rectangles", "COCO_rectangles", "YOLO_rectangles")
     monitors = ("valid_loss", "average_precision")
     max_detections: ClassVar[int] = 100
+    labelled: ClassVar[str] = "a labelled box"
 
     def check(self, chips: ChipSet, arguments: Arguments) -> None:
         """Raise `DataError` where no chip has a box."""
         if not len(boxes_of(chips)):
             raise DataError(
-                f"None of the {len(chips)} chips has a labelled box; object detection needs some. Check that the labels belong "
-                "to the images, and that the features of the export lay within its rasters."
+                f"None of the {len(chips)} chips has {self.labelled}; object detection needs some. Check that the labels "
+                "belong to the images, and that the features of the export lay within its rasters."
             )
 
     def detections(self, arguments: dict[str, Any]) -> int:
@@ -47,8 +49,7 @@ class DetectorType(ModelType):
 
     def crowded(self, chips: ChipSet, arguments: dict[str, Any], remedy: str) -> list[str]:
         """Return a sentence where a chip holds more boxes than an image is given, else nothing."""
-        given = self.detections(arguments)
-        most = max((len(chip.boxes) for chip in chips.chips if chip.boxes is not None), default=0)
+        given, most = self.detections(arguments), most_boxes(chips)
         return [f"A chip has {most} boxes, but the model returns {given} at most{remedy}."] if most > given else []
 
 
@@ -56,3 +57,8 @@ def boxes_of(chips: ChipSet) -> NDArray[np.float64]:
     """Return the boxes of all chips as (count, 4): xmin, ymin, xmax, ymax in pixels of their chip."""
     found = [chip.boxes for chip in chips.chips if chip.boxes is not None]
     return np.concatenate([*found, np.zeros((0, 4))])
+
+
+def most_boxes(chips: ChipSet) -> int:
+    """Return how many boxes the fullest chip has."""
+    return max((len(chip.boxes) for chip in chips.chips if chip.boxes is not None), default=0)

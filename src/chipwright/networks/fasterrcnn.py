@@ -64,6 +64,7 @@ class FasterRCNN(nn.Module):
         box_positive_fraction: float = 0.25,
         pyramid_channels: int = 256,
         representation: int = 1024,
+        heads: type[RoIHeads] = RoIHeads,
     ) -> None:
         """Make the network; arguments from `rpn_` to `box_` are torchvision's.
 
@@ -72,6 +73,7 @@ class FasterRCNN(nn.Module):
             classes: counted with the background, as torchvision's `num_classes`.
             anchor_sizes: side of the square anchor at strides 4, 8, 16, ...; 8 times the stride if not given.
             pyramid_channels, representation: widths of the pyramid and of the box head's hidden layers.
+            heads: what is done with the proposals.
         """
         super().__init__()
         self.backbone = backbone
@@ -90,7 +92,7 @@ class FasterRCNN(nn.Module):
         )
         names = self.pyramid.names
         pool = RegionPool(names, self.pyramid.strides[: len(names)], size=7)
-        self.roi_heads = RoIHeads(
+        self.roi_heads = heads(
             pool,
             TwoMLPHead(pyramid_channels * math.prod(pool.output_size), representation),
             _BoxPredictor(representation, classes),

@@ -31,6 +31,7 @@ _LARGEST_PANEL, _SMALLEST_PANEL = 420, 120
 _GAP, _SAMPLE_GAP, _MARGIN = 10, 34, 12
 _TITLE, _TEXT_LINE, _LEGEND_LINE = 28, 20, 28
 _OPACITY = 0.5
+_TINT = 0.25
 _MOST_BOX_TEXTS = 25
 _DPI = 100
 _CHARACTER = 0.62
@@ -61,7 +62,7 @@ def samples_picture(
     if not rows:
         return None
     panels_each = max(len(row) for row in rows)
-    overlaid = not dense and any(panel.classes is not None or panel.boxes is not None for row in rows for panel in row)
+    overlaid = not dense and any(_overlaid(panel) for row in rows for panel in row)
     abreast = 1 if overlaid else {1: 4, 2: 2}.get(panels_each, 1)  # what is drawn over a picture asks for room
     rows = rows[: MOST_LINES * abreast]
     abreast = min(abreast, len(rows))
@@ -113,6 +114,10 @@ def _lines(samples: list[list[Panel]], abreast: int, panels_each: int, size: int
     return lines
 
 
+def _overlaid(panel: Panel) -> bool:
+    return panel.classes is not None or panel.boxes is not None or panel.masks is not None
+
+
 def _titled(lines: Sequence[_Line]) -> list[bool]:
     """Return which lines bear their panels' titles: the first, and those whose titles differ from the line's above."""
     titles = [[panel.title for _, panel in line.panels] for line in lines]
@@ -137,13 +142,13 @@ def _pixels(points: float) -> float:
 
 
 def legend_entries(panels: Sequence[Panel], classes: Sequence[ClassInfo]) -> list[tuple[str, Color]]:
-    """Return (name, colour) of the classes whose colour is drawn over some panel or round a box, in the order of `classes`."""
+    """Return (name, colour) of the classes whose colour is drawn in some panel, in the order of `classes`."""
     drawn: set[Color] = set()
     for panel in panels:
         if panel.classes is not None:
             indices = np.unique(panel.classes)
             drawn |= {_color(panel.palette[index]) for index in indices if 0 <= index < len(panel.palette)}
-        drawn |= {_color(color) for color in panel.box_colors}
+        drawn |= {_color(color) for color in (*panel.box_colors, *panel.mask_colors)}
     return [(info.name, _color(info.color)) for info in classes if _color(info.color) in drawn]
 
 
@@ -223,6 +228,8 @@ def _resized(image: Pixels, size: tuple[int, int]) -> Pixels:
 def _place(canvas: Pixels, words: _Words, panel: Panel, left: int, top: int, size: int, height: int) -> None:
     """Draw one panel with its boxes and texts onto the canvas."""
     picture, scale = render(panel, size, height)
+    for mask, its_color in zip(() if panel.masks is None else panel.masks, panel.mask_colors, strict=True):
+        draw_mask(picture, mask, _color(its_color))
     boxes = np.zeros((0, 4)) if panel.boxes is None else np.asarray(panel.boxes, dtype=float).reshape(-1, 4) * scale
     frame = 1 if len(boxes) > 60 else 2
     for index, box in enumerate(boxes):
@@ -261,6 +268,28 @@ def draw_frame(picture: Pixels, box: NDArray[np.float64], color: Color, thicknes
 
     frame(1, 1, (20, 20, 20))
     frame(0, thickness, color)
+
+
+def draw_mask(picture: Pixels, mask: NDArray[np.bool_], color: Color) -> None:
+    """Draw an object's mask, in the pixels of its image, over a picture of any size: tinted, its outline in the full colour."""
+    from PIL import Image
+
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return
+    across, down = picture.shape[1] / mask.shape[1], picture.shape[0] / mask.shape[0]
+    # a pixel of ground all around, so that an outline closes; what of it lies beyond the image is cut off below
+    top, bottom, left, right = rows[0] - 1, rows[-1] + 2, columns[0] - 1, columns[-1] + 2
+    part = np.zeros((bottom - top, right - left), np.uint8)
+    part[1:-1, 1:-1] = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] * 255
+    y0, y1, x0, x1 = round(top * down), round(bottom * down), round(left * across), round(right * across)
+    shape = np.asarray(Image.fromarray(part).resize((max(x1 - x0, 1), max(y1 - y0, 1)), Image.Resampling.BILINEAR)) > 127
+    framed = np.pad(shape, 1)
+    inner = shape & framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]
+    window = picture[max(y0, 0) : y1, max(x0, 0) : x1]
+    cut = np.s_[max(-y0, 0) : max(-y0, 0) + window.shape[0], max(-x0, 0) : max(-x0, 0) + window.shape[1]]
+    opacity = np.where(inner, _TINT, 1.0)[cut][..., None] * shape[cut][..., None]
+    window[:] = (window * (1 - opacity) + np.array(color) * opacity + 0.5).astype(np.uint8)
 
 
 class _Words:

@@ -66,20 +66,24 @@ METRICS: dict[str, Metric] = {
     ),
     "average_precision": Metric(
         "AP50",
-        "Average precision: how well objects are found over all score thresholds; a box is right if it overlaps a true one "
-        "of its class by half (IoU 0.5).",
+        "Average precision: how well objects are found over all score thresholds; one is right if its box (its outline, where "
+        "the model draws outlines) overlaps a true one of its class by half (IoU 0.5).",
         "share",
         True,
     ),
     "average_precision_75": Metric(
-        "AP75", "Average precision where a box must overlap a true one by three quarters (IoU 0.75).", "share", True
+        "AP75", "Average precision where an object must overlap a true one by three quarters (IoU 0.75).", "share", True
     ),
     "average_precision_coco": Metric(
         "COCO AP",
-        "Average precision, averaged over required overlaps from 0.5 to 0.95: asks for well-placed boxes.",
+        "Average precision, averaged over required overlaps from 0.5 to 0.95: asks for a close fit.",
         "share",
         True,
     ),
+    "box_average_precision": Metric(
+        "AP50 of boxes", "Average precision at IoU 0.5 where boxes must overlap, whatever the outlines.", "share", True
+    ),
+    "box_coco_ap": Metric("COCO AP of boxes", "COCO AP where boxes must overlap, whatever the outlines.", "share", True),
     "best_threshold": Metric(
         "best score threshold",
         "The score to ask of what the model finds for the best balance of precision and recall (the highest F1).",
@@ -155,6 +159,7 @@ _ALIASES = {
     "map": "average_precision_coco",
     "coco_ap": "average_precision_coco",
     "average_precision_50_95": "average_precision_coco",
+    "box_ap50": "box_average_precision",
     "pq": "panoptic_quality",
     "sq": "segmentation_quality",
     "rq": "recognition_quality",

@@ -169,6 +169,10 @@ class Task(ABC):
     schedule = "one_cycle"
     """Name of the learning-rate schedule in `chipwright.engine.schedules`."""
 
+    score_threshold: float | None = None
+    """Least score of the predictions that are shown, and by default put on maps, of kinds of work with scores. Once a model is
+    measured, its `best_threshold`."""
+
     higher_is_better: frozenset[str] = frozenset()
     """Metrics to be maximised by `monitor`; all others are minimised."""
 

@@ -7,6 +7,7 @@ everywhere: they teach what is no object.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,13 +21,10 @@ from chipwright.chips.display import Panel, to_rgb
 from chipwright.networks.detection import losses_and_detections
 from chipwright.spec import ModelSpec
 from chipwright.tasks.base import Batch, Networks, Phase, Reader, Sample, Task
-from chipwright.tasks.detection_metrics import DetectionMetrics, matches
+from chipwright.tasks.detection_metrics import DetectionMetrics, box_overlaps, matches
 
 Prediction = dict[str, Tensor]
 """`boxes` float32 (count, 4) as xmin, ymin, xmax, ymax in pixels of the sample, `labels` int64 (count,), `scores` (count,)."""
-
-SHOWN_SCORE = 0.5
-"""Least score of the boxes drawn on sample results."""
 
 
 class DetectionTask(Task):
@@ -40,6 +38,7 @@ class DetectionTask(Task):
     listed_keys = frozenset({"boxes", "labels"})
     higher_is_better = frozenset({"average_precision", "ap75", "coco_ap", "average_recall", "precision", "recall", "f1"})
     default_learning_rate = 3e-4
+    score_threshold = 0.5
 
     def __init__(self, spec: ModelSpec, max_detections: int = 100) -> None:
         """Make the task; the `max_detections` best detections of an image count."""
@@ -53,9 +52,14 @@ class DetectionTask(Task):
         """Return image, boxes and labels of a chip, cropped to the chip size."""
         recipe = self.recipes[augment]
         image = fill_invalid(reader.image(unit), reader.valid(unit), recipe.tones[0].fill)
-        boxes, labels = self.truth(unit)
-        scene = apply(Scene([image], boxes=boxes, box_labels=labels), recipe, rng)
-        return {"image": scene.images[0], "boxes": scene.boxes, "labels": scene.box_labels}
+        scene = apply(self.scene(image, unit, reader), recipe, rng)
+        instances = {} if scene.instances is None else {"instances": scene.instances}
+        return {"image": scene.images[0], "boxes": scene.boxes, "labels": scene.box_labels, **instances}
+
+    def scene(self, image: NDArray[Any], chip: Chip, reader: Reader) -> Scene:
+        """Return a chip's image with its objects."""
+        boxes, labels = self.truth(chip)
+        return Scene([image], boxes=boxes, box_labels=labels)
 
     def truth(self, chip: Chip) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return a chip's boxes (count, 4) and labels from 1. Boxes of values that are no class of the model are left out."""
@@ -69,9 +73,10 @@ class DetectionTask(Task):
 
     def losses(self, networks: Networks, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         """Return the network's own losses."""
-        return networks["network"](list(batch["image"]), self._targets(batch))
+        return networks["network"](list(batch["image"]), self.targets(batch))
 
-    def _targets(self, batch: Batch) -> list[dict[str, Tensor]]:
+    def targets(self, batch: Batch) -> list[dict[str, Tensor]]:
+        """Return what the network is to learn from each image."""
         columns = [batch[key] for key in self.target_keys]
         return [dict(zip(self.target_keys, values, strict=True)) for values in zip(*columns, strict=True)]
 
@@ -79,12 +84,19 @@ class DetectionTask(Task):
 
     def validate(self, network: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Sequence[Prediction]]:
         """Return losses, with normalisation and dropout as in prediction, and detections."""
-        losses, detections = losses_and_detections(network, list(batch["image"]), self._targets(batch))
-        return losses, _on_cpu(detections)
+        losses, detections = losses_and_detections(network, list(batch["image"]), self.targets(batch))
+        return losses, self.finished(detections, batch)
 
     def predict(self, network: nn.Module, batch: Batch) -> Sequence[Prediction]:
         """Return the detections of every image."""
-        return _on_cpu(network(list(batch["image"])))
+        return self.finished(network(list(batch["image"])), batch)
+
+    def finished(self, detections: Sequence[dict[str, Tensor]], batch: Batch) -> list[Prediction]:
+        """Return a network's detections as predictions, on the CPU."""
+        return [
+            {key: (value.float() if value.is_floating_point() else value).to(torch.device("cpu")) for key, value in one.items()}
+            for one in detections
+        ]
 
     def metrics(self) -> DetectionMetrics:
         """Return a fresh accumulator."""
@@ -95,38 +107,38 @@ class DetectionTask(Task):
     def panels(self, sample: Sample, prediction: Prediction) -> list[Panel]:
         """Return the image with its truth, and with what was found."""
         image = to_rgb(np.asarray(sample["image"]), self.spec.statistics, self.spec.bands)
-        boxes, labels = np.asarray(sample["boxes"], np.float32), np.asarray(sample["labels"], np.int64)
-        shown = prediction["scores"] >= SHOWN_SCORE
-        found, scores = prediction["boxes"][shown].float().numpy(), prediction["scores"][shown].float().numpy()
-        found_labels = prediction["labels"][shown].numpy()
-        hits = int((matches(boxes, labels, found, found_labels, scores) >= 0).sum())
-        names = [info.name for info in self.spec.classes]
+        truth = self.shown_truth(sample)
+        kept = prediction["scores"] >= self.score_threshold
+        found = {key: value[kept].numpy() for key, value in prediction.items()}
+        hits = int((matches(self.overlaps(found, truth), found["labels"], truth["labels"], found["scores"]) >= 0).sum())
+        total, given = len(truth["labels"]), len(found["labels"])
+        asked = f"score {self.score_threshold:.2g} or more"
         return [
-            Panel(
-                "Truth",
-                image,
-                boxes=boxes,
-                box_texts=[names[label - 1] for label in labels],
-                box_colors=self._colors(labels),
-                text=f"{len(boxes)} object{'' if len(boxes) == 1 else 's'}",
-            ),
+            Panel("Truth", image, text=f"{total} object{'' if total == 1 else 's'}", **self.drawn(truth)),
             Panel(
                 "Prediction",
                 image,
-                boxes=found,
-                box_texts=[f"{names[label - 1]} {score:.0%}" for label, score in zip(found_labels, scores, strict=True)],
-                box_colors=self._colors(found_labels),
-                text=f"{hits} of {len(boxes)} found, {len(found) - hits} false (score {SHOWN_SCORE:g} or more)",
-                good=hits == len(boxes) == len(found),
+                text=f"{hits} of {total} found, {given - hits} false ({asked})",
+                good=hits == total == given,
+                **self.drawn(found),
             ),
         ]
 
-    def _colors(self, labels: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    def shown_truth(self, sample: Sample) -> dict[str, NDArray[Any]]:
+        """Return a sample's objects as a prediction has them, as arrays and without scores."""
+        return {"boxes": np.asarray(sample["boxes"], np.float32), "labels": np.asarray(sample["labels"], np.int64)}
+
+    def overlaps(self, found: dict[str, NDArray[Any]], truth: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Return the IoU of everything found with everything true, (found, true)."""
+        return box_overlaps(found["boxes"], truth["boxes"])
+
+    def drawn(self, objects: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        """Return what a `Panel` shows of objects: boxes with their class and, of predictions, their score."""
+        names = [self.spec.classes[label - 1].name for label in objects["labels"]]
+        scores = objects.get("scores")
+        texts = names if scores is None else [f"{name} {score:.0%}" for name, score in zip(names, scores, strict=True)]
+        return {"boxes": objects["boxes"], "box_texts": texts, "box_colors": self.colors(objects["labels"])}
+
+    def colors(self, labels: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+        """Return the colours of labelled objects."""
         return [self.spec.classes[label - 1].color for label in labels]
-
-
-def _on_cpu(detections: Sequence[dict[str, Tensor]]) -> list[Prediction]:
-    return [
-        {key: (value.float() if value.is_floating_point() else value).to(torch.device("cpu")) for key, value in one.items()}
-        for one in detections
-    ]

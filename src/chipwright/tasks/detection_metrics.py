@@ -18,6 +18,7 @@ from chipwright.tasks.base import Batch, Evaluation, Metrics
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+RunLengths = dict[str, Any]
 
 MATCH_IOU = 0.5
 """Overlap from which a detection counts as right, but for `coco_ap` and `average_recall`, which go from 0.5 to 0.95."""
@@ -27,14 +28,28 @@ _CURVE_POINTS = 200
 
 
 @dataclass(frozen=True)
-class _Image:
-    """Truth and detections of one image; boxes (count, 4) as corners, labels from 1."""
+class Objects:
+    """What an image holds, in truth or by prediction: boxes (count, 4) as corners, labels from 1.
+
+    Attributes:
+        scores: (count,); all 0 of the truth.
+        outlines: the masks as COCO's run lengths, where masks are measured.
+    """
 
     boxes: Floats
     labels: Labels
-    found: Floats
-    found_labels: Labels
     scores: Floats
+    outlines: Sequence[RunLengths] = ()
+
+
+@dataclass(frozen=True)
+class Image:
+    """Truth and detections of one image, the detections in falling order of score."""
+
+    truth: Objects
+    found: Objects
+    size: tuple[int, int] = (0, 0)
+    """(height, width), where masks are measured."""
 
 
 class DetectionMetrics(Metrics):
@@ -43,7 +58,14 @@ class DetectionMetrics(Metrics):
     Scalars: `average_precision` (mean over classes of AP at IoU 0.5), `ap75`, `coco_ap` (0.5 to 0.95),
     `average_recall` (0.5 to 0.95, all detections), and, at the score threshold of the highest F1 over all classes,
     `best_threshold`, `precision`, `recall`, `f1`. Classes without truth are left out of means; without any truth all are 0.
+
+    Attributes:
+        truth_keys: what of a batch is the truth.
+        measured: what overlaps are measured of, in COCO's word: "bbox" or "segm".
     """
+
+    truth_keys: tuple[str, ...] = ("boxes", "labels")
+    measured = "bbox"
 
     def __init__(self, classes: Sequence[ClassInfo], max_detections: int = 100) -> None:
         """Start empty.
@@ -54,22 +76,20 @@ class DetectionMetrics(Metrics):
         """
         self.classes = tuple(classes)
         self.max_detections = max_detections
-        self._images: list[_Image] = []
+        self._images: list[Image] = []
 
     def update(self, predictions: Sequence[Any], batch: Batch) -> None:
         """Take in detections and the `boxes` and `labels` of their batch."""
-        for prediction, boxes, labels in zip(predictions, batch["boxes"], batch["labels"], strict=True):
-            scores = _array(prediction["scores"], np.float64)
-            order = np.argsort(-scores, kind="stable")
-            self._images.append(
-                _Image(
-                    _array(boxes, np.float64).reshape(-1, 4),
-                    _array(labels, np.int64),
-                    _array(prediction["boxes"], np.float64).reshape(-1, 4)[order],
-                    _array(prediction["labels"], np.int64)[order],
-                    scores[order],
-                )
-            )
+        columns = [batch[key] for key in self.truth_keys]
+        for prediction, values in zip(predictions, zip(*columns, strict=True), strict=True):
+            truth = {key: as_array(value) for key, value in zip(self.truth_keys, values, strict=True)}
+            order = np.argsort(-as_array(prediction["scores"]), kind="stable")
+            found = {key: as_array(value)[order] for key, value in prediction.items()}
+            self._images.append(self.image(truth, found))
+
+    def image(self, truth: dict[str, NDArray[Any]], found: dict[str, NDArray[Any]]) -> Image:
+        """Return what is kept of an image's truth and detections, the latter in falling order of score."""
+        return Image(_objects(truth), _objects(found))
 
     def merge(self, other: Metrics) -> None:
         """Take in another process's images."""
@@ -79,16 +99,16 @@ class DetectionMetrics(Metrics):
     def compute(self) -> Evaluation:
         """Return all figures; `per_class` holds None where a class has no truth."""
         count = len(self.classes)
-        precision, recall = self._coco()
-        ap, ap50, ap75 = (_class_means(part) for part in (precision, precision[:1], precision[5:6]))
-        ar = _class_means(recall[:, None])
+        precision, recall = self.coco(self.measured)
+        ap, ap50, ap75 = (class_means(part) for part in (precision, precision[:1], precision[5:6]))
+        ar = class_means(recall[:, None])
         ranked = self._ranked()
         threshold, chosen = _best_threshold(ranked)
         scalars = {
-            "average_precision": _mean(ap50),
-            "ap75": _mean(ap75),
-            "coco_ap": _mean(ap),
-            "average_recall": _mean(ar),
+            "average_precision": mean_of_known(ap50),
+            "ap75": mean_of_known(ap75),
+            "coco_ap": mean_of_known(ap),
+            "average_recall": mean_of_known(ar),
             "best_threshold": threshold,
             "precision": chosen.precision,
             "recall": chosen.recall,
@@ -103,9 +123,9 @@ class DetectionMetrics(Metrics):
                 {
                     "class": info.name,
                     "value": info.value,
-                    "ap50": _figure(ap50[index]),
-                    "coco_ap": _figure(ap[index]),
-                    "average_recall": _figure(ar[index]),
+                    "ap50": figure(ap50[index]),
+                    "coco_ap": figure(ap[index]),
+                    "average_recall": figure(ar[index]),
                     "boxes": own.truth,
                     "predictions": at.detections,
                     "precision": None if absent and not at.detections else at.precision,
@@ -133,27 +153,35 @@ class DetectionMetrics(Metrics):
         return notes
 
     def _ranked(self) -> _Ranking:
-        hits = [
-            matches(image.boxes, image.labels, image.found, image.found_labels, image.scores) >= 0 for image in self._images
-        ]
+        pairs = [(image.truth, image.found) for image in self._images]
+        hits = [matches(self.overlaps(found, truth), found.labels, truth.labels, found.scores) >= 0 for truth, found in pairs]
         return _Ranking(
-            _joined([image.scores for image in self._images], np.float64),
-            _joined([image.found_labels for image in self._images], np.int64),
+            _joined([found.scores for _, found in pairs], np.float64),
+            _joined([found.labels for _, found in pairs], np.int64),
             _joined(hits, np.bool_),
-            _joined([image.labels for image in self._images], np.int64),
+            _joined([truth.labels for truth, _ in pairs], np.int64),
         )
 
-    def _coco(self) -> tuple[Floats, Floats]:
-        """Return COCO's precision (10 IoUs, 101 recalls, classes) and recall (10 IoUs, classes); -1 where undefined."""
+    def overlaps(self, first: Objects, second: Objects) -> Floats:
+        """Return the IoU of every object of `first` with every one of `second` as (first, second)."""
+        return box_overlaps(first.boxes, second.boxes)
+
+    def coco(self, measured: str) -> tuple[Floats, Floats]:
+        """Return COCO's precision (10 IoUs, 101 recalls, classes) and recall (10 IoUs, classes); -1 where undefined.
+
+        Args:
+            measured: "bbox" or "segm".
+        """
         count = len(self.classes)
-        if not any(len(image.boxes) for image in self._images):
+        if not any(len(image.truth.labels) for image in self._images):
             return np.full((10, _COCO_RECALLS, count), -1.0), np.full((10, count), -1.0)
         from faster_coco_eval import COCO, COCOeval_faster
 
         def dataset(annotations: list[dict[str, Any]]) -> Any:
             coco = COCO()
+            sizes = [image.size for image in self._images]
             coco.dataset = {
-                "images": [{"id": number} for number in range(1, len(self._images) + 1)],
+                "images": [{"id": number, "height": size[0], "width": size[1]} for number, size in enumerate(sizes, 1)],
                 "categories": [{"id": label} for label in range(1, count + 1)],
                 "annotations": annotations,
             }
@@ -163,9 +191,9 @@ class DetectionMetrics(Metrics):
         truth: list[dict[str, Any]] = []
         found: list[dict[str, Any]] = []
         for number, image in enumerate(self._images, 1):  # ids count from 1: there 0 means "not matched"
-            truth += _annotations(number, len(truth) + 1, image.boxes, image.labels, None)
-            found += _annotations(number, len(found) + 1, image.found, image.found_labels, image.scores)
-        evaluation = COCOeval_faster(dataset(truth), dataset(found), iouType="bbox")
+            truth += _annotations(number, len(truth) + 1, image.truth)
+            found += _annotations(number, len(found) + 1, image.found)
+        evaluation = COCOeval_faster(dataset(truth), dataset(found), iouType=measured)
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.params.maxDets = [self.max_detections]
         evaluation.evaluate()
@@ -174,20 +202,22 @@ class DetectionMetrics(Metrics):
 
 
 def matches(
-    boxes: NDArray[Any], labels: NDArray[Any], found: NDArray[Any], found_labels: NDArray[Any], scores: NDArray[Any]
+    overlaps: NDArray[Any], found_labels: NDArray[Any], labels: NDArray[Any], scores: NDArray[Any]
 ) -> NDArray[np.int64]:
-    """Return for every detection the truth box it is matched to, or -1.
+    """Return for every detection the true object it is matched to, or -1.
 
-    COCO's rule at `MATCH_IOU`: in falling order of score, each takes that box of its label, of those not taken yet, which it
+    COCO's rule at `MATCH_IOU`: in falling order of score, each takes that object of its label, of those not taken yet, which it
     overlaps most.
+
+    Args:
+        overlaps: IoU (detections, objects).
+        found_labels, scores: of the detections.
+        labels: of the true objects.
     """
-    matched = np.full(len(found), -1, np.int64)
-    if not len(found) or not len(boxes):
-        return matched
-    overlaps = box_overlaps(found, boxes)
-    overlaps[found_labels[:, None] != labels[None]] = 0
-    rows, columns = np.nonzero(overlaps >= MATCH_IOU)
-    taken = np.zeros(len(boxes), bool)
+    matched = np.full(len(found_labels), -1, np.int64)
+    same = found_labels[:, None] == labels[None]
+    rows, columns = np.nonzero(same & (overlaps >= MATCH_IOU))
+    taken = np.zeros(len(labels), bool)
     for place in np.lexsort((-overlaps[rows, columns], rows, -scores[rows])):
         row, column = rows[place], columns[place]
         if matched[row] < 0 and not taken[column]:
@@ -271,21 +301,25 @@ def _best_threshold(ranked: _Ranking) -> tuple[float, _AtThreshold]:
     return threshold, ranked.at(threshold)
 
 
-def _annotations(number: int, first: int, boxes: Floats, labels: Labels, scores: Floats | None) -> list[dict[str, Any]]:
-    """Return one image's boxes as COCO's annotations, with ids from `first`; truth has no scores."""
+def _annotations(number: int, first: int, objects: Objects) -> list[dict[str, Any]]:
+    """Return one image's objects as COCO's annotations, with ids from `first`."""
+    boxes = objects.boxes
     sides = boxes[:, 2:] - boxes[:, :2]
     columns = zip(
         range(first, first + len(boxes)),
         np.concatenate([boxes[:, :2], sides], 1).tolist(),
-        labels.tolist(),
+        objects.labels.tolist(),
         _areas(boxes).tolist(),
-        np.zeros(len(boxes)).tolist() if scores is None else scores.tolist(),
+        objects.scores.tolist(),
         strict=True,
     )
-    return [
+    found: list[dict[str, Any]] = [
         {"id": id_, "image_id": number, "category_id": label, "bbox": box, "area": area, "score": score, "iscrowd": 0}
         for id_, box, label, area, score in columns
     ]
+    for annotation, outline in zip(found, objects.outlines, strict=False):
+        annotation["segmentation"] = outline
+    return found
 
 
 def _areas(boxes: NDArray[Any]) -> Floats:
@@ -293,18 +327,20 @@ def _areas(boxes: NDArray[Any]) -> Floats:
     return areas
 
 
-def _class_means(values: Floats) -> Floats:
+def class_means(values: Floats) -> Floats:
     """Return the mean over all but the last axis, NaN for classes that COCO marks with -1."""
     means: Floats = values.mean(axis=tuple(range(values.ndim - 1)))
     return np.where((values < 0).all(axis=tuple(range(values.ndim - 1))), np.nan, means)
 
 
-def _mean(values: Floats) -> float:
+def mean_of_known(values: Floats) -> float:
+    """Return the mean of the figures that are defined, 0 where none is."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else 0.0
 
 
-def _figure(value: float) -> float | None:
+def figure(value: float) -> float | None:
+    """Return a class's figure, None where it is not defined."""
     return None if np.isnan(value) else float(value)
 
 
@@ -312,6 +348,12 @@ def _joined(parts: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
     return np.concatenate([*parts, np.zeros(0, dtype)]).astype(dtype)
 
 
-def _array(values: Any, dtype: Any) -> NDArray[Any]:
-    array = values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
-    return array.astype(dtype)
+def as_array(values: Any) -> NDArray[Any]:
+    """Return a tensor of any device, or what else holds numbers, as an array."""
+    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+
+
+def _objects(columns: dict[str, NDArray[Any]]) -> Objects:
+    labels = columns["labels"].astype(np.int64)
+    scores = columns.get("scores", np.zeros(len(labels)))
+    return Objects(columns["boxes"].astype(np.float64).reshape(-1, 4), labels, scores.astype(np.float64))
