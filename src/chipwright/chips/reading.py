@@ -15,11 +15,14 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
 
 from chipwright.chips.chipset import IGNORE, Chip, ChipSet
 from chipwright.chips.instances import joined, numbered
 from chipwright.console import track
 from chipwright.errors import ChipwrightError
+
+_DRIVERS = ["GTiff", "PNG", "JPEG", "MRF", "BMP", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,6 +49,17 @@ def raster_options() -> rasterio.Env:
     files are then not seen by GDAL: `chipwright.chips.formats.georeference` reads those that matter.
     """
     return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO")
+
+
+def open_chip(path: Path) -> DatasetReader:
+    """Open a raster of training data, under `raster_options`.
+
+    Only drivers of chips look at it: others follow the paths and addresses that a file holds, a VRT called .tif for instance.
+
+    Raises:
+        RasterioError: if it cannot be opened.
+    """
+    return DatasetReader(path, driver=_DRIVERS)
 
 
 def in_threads(function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
@@ -97,7 +111,7 @@ def read_image(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         ChipwrightError: if the file cannot be read.
     """
     try:
-        with raster_options(), rasterio.open(path) as file:
+        with raster_options(), open_chip(path) as file:
             pixels = file.read()
             return pixels, file.read_masks(1) != 0 if own_mask(file) else None
     except (RasterioError, OSError) as error:
@@ -113,7 +127,7 @@ def read_label(path: Path) -> NDArray[Any]:
         ChipwrightError: if the file cannot be read.
     """
     try:
-        with raster_options(), rasterio.open(path) as file:
+        with raster_options(), open_chip(path) as file:
             return whole_numbers(file.read(1))
     except (RasterioError, OSError) as error:
         raise _unreadable(path, error) from error
@@ -147,7 +161,7 @@ def read_instances(path: Path) -> NDArray[np.int32]:
         ChipwrightError: if the file cannot be read.
     """
     try:
-        with raster_options(), rasterio.open(path) as file:
+        with raster_options(), open_chip(path) as file:
             return numbered(instance_ids(file.read(), file.nodata))[0]
     except (RasterioError, OSError) as error:
         raise _unreadable(path, error) from error

@@ -57,7 +57,7 @@ def _is_export(folder: Path) -> bool:
 def class_folders(folder: Path) -> dict[Path, bool]:
     """Return the folders in a folder, by name, and whether images lie directly in each; hidden ones are left out."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+        names = [entry.name for entry in entries if not entry.name.startswith(".") and (folder / entry.name).is_dir()]
     return {folder / name: has_images(folder / name) for name in sorted(names)}
 
 
@@ -84,7 +84,8 @@ def captions_file(root: Path, entries: Mapping[str, str]) -> Path | None:
     for lower in sorted(entries):
         path = root / entries[lower]
         if lower.endswith(".json") and path.is_file():
-            with path.open("rb") as file:
+            head = b""
+            with suppress(OSError), path.open("rb") as file:
                 head = file.read(_HEAD)
             if all(key in head for key in (b'"filename"', b'"sentences"', b'"raw"')):
                 return path

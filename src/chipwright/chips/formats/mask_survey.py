@@ -8,16 +8,15 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
 from chipwright.chips.chipset import Chip
 from chipwright.chips.formats.esri import Export, counted
 from chipwright.chips.formats.mask_folders import Masks
-from chipwright.chips.formats.survey import Damaged, Surveyed, check_memory, check_png_end, drop_damaged
+from chipwright.chips.formats.survey import Damaged, Surveyed, check_content, check_memory, drop_damaged, real_type
 from chipwright.chips.instances import boxes_of, numbered
-from chipwright.chips.reading import in_threads, instance_ids, raster_options
+from chipwright.chips.reading import in_threads, instance_ids, open_chip, raster_options
 from chipwright.errors import DataError, listed
 
 MOST_OBJECTS = 2**16
@@ -131,14 +130,14 @@ def look_at_mask(path: Path, size: tuple[int, int] | None = None) -> MaskFacts |
     Raises:
         RasterioError, OSError, ValueError: if it cannot be read.
     """
-    check_png_end(path)
-    with raster_options(), rasterio.open(path) as file:
+    check_content(path)
+    with raster_options(), open_chip(path) as file:
         if size is not None and (file.width, file.height) != size:
             return file.width, file.height
-        dtype = np.dtype(file.dtypes[0])
-        if dtype.kind not in "iuf":
-            raise ValueError(f"it has {dtype.name} pixels, which number no objects")
-        check_memory(file, dtype)
+        dtype = real_type(file)
+        if dtype is None:
+            raise ValueError(f"it has {file.dtypes[0]} pixels, which number no objects")
+        check_memory(file, dtype, path)
         instances, ids = numbered(instance_ids(file.read(), file.nodata))
     boxes = boxes_of(instances, len(ids)) if len(ids) <= MOST_OBJECTS else np.empty((0, 4), np.float32)
     return MaskFacts(boxes, ids, int((instances > 0).any(axis=0).sum()))

@@ -17,7 +17,7 @@ from chipwright.chips.formats.layouts import (
     second_folder,
     split_folders,
 )
-from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, holding
+from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, files_in, holding
 from chipwright.chips.formats.pascal_voc import IMAGE_FOLDERS, LABEL_FOLDERS
 from chipwright.chips.formats.table import CAPTIONS, CHANGE_PAIRS, FORMATS, READABLE, TIME_SERIES, TRACKING, Format
 from chipwright.chips.formats.tracking import video_folders
@@ -172,9 +172,10 @@ def _contents(folder: Path) -> tuple[Counter[str], list[str]]:
 
 def _columns(labels: Path) -> int:
     """Return how many columns the first line of a text label has that is not empty."""
-    for path in sorted(labels.glob("*.txt")):
-        with path.open(encoding="latin-1") as file:
-            line = file.readline(4096).split()
-        if line:
-            return len(line)
+    for name in files_in(labels):
+        if name.lower().endswith(".txt"):
+            with (labels / name).open(encoding="latin-1") as file:
+                line = file.readline(4096).split()
+            if line:
+                return len(line)
     return 0
