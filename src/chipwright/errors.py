@@ -6,14 +6,27 @@ prints the message alone and leaves with `exit_status`; the Python API raises th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Line breaks, commands to terminals, changes of writing direction, and bytes of file names that are no text."""
+
+_LONGEST = 2000
+"""Characters of a sentence; of a longer one the middle is left out."""
 
 
 class ChipwrightError(Exception):
     """Something failed under way."""
 
     exit_status = 1
+
+    def __init__(self, message: str = "") -> None:
+        message = printable(message)
+        if len(message) > _LONGEST:  # what a library said of a damaged file may hold half the file
+            message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
+        super().__init__(message)
 
 
 class UsageError(ChipwrightError):
@@ -47,6 +60,11 @@ class Interrupted(ChipwrightError):  # noqa: N818 - not a fault
     exit_status = 130
 
 
+def printable(text: str) -> str:
+    """Return a text in one line that any screen and file takes; what is none is spelled out, `\\n`."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return `" Did you mean X?"` for the nearest known word, or an empty text where none is near."""
     by_lower = {name.lower(): name for name in known}
@@ -56,7 +74,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def listed(words: Iterable[object], most: int = 5) -> str:
     """Return `"a, b and c"`, cut after `most` words with the count of the rest."""
-    names = [str(word) for word in words]
+    names = [printable(str(word)) for word in words]
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     if len(names) < 2:

@@ -30,9 +30,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text with newline line ends, whole or not at all."""
+    """Write UTF-8 text with newline line ends, whole or not at all; bytes of file names that are no text are spelled out."""
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(path: Path, data: Any, indent: int = 2) -> None:

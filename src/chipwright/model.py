@@ -14,7 +14,7 @@ from torch import nn
 
 from chipwright import catalog
 from chipwright.engine.devices import choose_device, choose_precision, place, start_accelerator
-from chipwright.errors import DataError, OptionError
+from chipwright.errors import ChipwrightError, DataError, OptionError, PackageError
 from chipwright.models.base import ModelType
 from chipwright.package import Package, open_package, pack
 from chipwright.spec import ModelSpec
@@ -23,6 +23,9 @@ from chipwright.tasks.base import Task
 
 class Model:
     """A trained model on a device.
+
+    Raises:
+        PackageError: if the package describes a network that cannot be built, or its weights are not that network's.
 
     Attributes:
         name: the package's name.
@@ -38,10 +41,18 @@ class Model:
         self.spec: ModelSpec = package.spec
         self.type: ModelType = catalog.find(self.spec.model_type)
         self.accelerator = accelerator
-        network = self.type.build(self.spec, None)
+        try:
+            network = self.type.build(self.spec, None)
+            self.task: Task = self.type.task(self.spec)
+        except ChipwrightError:
+            raise
+        except Exception as error:  # what stands in an .emd may be anything, and a type need not check what it wrote itself
+            raise PackageError(
+                f"{package.source} describes a {self.spec.model_type} network that cannot be built "
+                f"({type(error).__name__}: {error}). It comes from another version of chipwright, or is damaged."
+            ) from error
         package.load_into(network)
         self.network: nn.Module = place(network, accelerator.device).eval()
-        self.task: Task = self.type.task(self.spec)
         self.threshold: float | None = package.metrics.get("best_threshold", self.task.score_threshold)
         self.task.score_threshold = self.threshold
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+_NAMES = ("x", "x.tif", ".hidden.tif", "a b.xml", "1.TIF", "two\nlines.tif", "\x1b[31m.png")
 
 Mutation = Callable[[bytes, random.Random], bytes]
 
@@ -120,8 +123,33 @@ def wide(content: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-TEXT: list[Mutation] = [flip, cut, drop, repeat, insert, renumber, retype, blank]
-BINARY: list[Mutation] = [flip, cut, drop, repeat, blank, wide]
+def bomb(content: bytes, rng: random.Random) -> bytes:
+    """Put something in the place of the file that costs a careless reader its stack, its memory or its time."""
+    return rng.choice(
+        (
+            b"[" * 100_000,
+            b'{"a":' * 100_000,
+            b"<a>" * 100_000,
+            b'{"Classes": "' + b'\\"' * 100_000,
+            b"{" + b'"Version": 1, ' * 50_000 + b'"Version": 2}',
+            b'{"Version": ' + b"9" * 100_000 + b"}",
+            (b"images/a" + b" a" * 2000 + b"\n") * 200,
+            b"0 " * 500_000,
+            b"0 0.5 0.5 0.1 0.1\n" * 50_000,
+            b"names: [&a [x, x], "
+            + b", ".join(b"&%c [*%c, *%c, *%c, *%c]" % (at, *[at - 1] * 4) for at in range(98, 122))
+            + b"]",
+            b'<!DOCTYPE a [<!ENTITY a "a">]><annotation><object><name>&a;</name></object></annotation>',
+            b"<annotation>" + b"<object><name>a</name></object>" * 50_000 + b"</annotation>",
+            b'<VRTDataset rasterXSize="32" rasterYSize="32"><VRTRasterBand dataType="Byte" band="1"/></VRTDataset>',
+            b"<MRF_META><CachedSource><Source>000000000001.tif</Source></CachedSource>"
+            b'<Raster><Size x="9" y="9"/></Raster></MRF_META>',
+        )
+    )
+
+
+TEXT: list[Mutation] = [flip, cut, drop, repeat, insert, renumber, retype, blank, bomb]
+BINARY: list[Mutation] = [flip, cut, drop, repeat, blank, wide, bomb]
 
 
 def damage(folder: Path, rng: random.Random) -> str:
@@ -136,11 +164,14 @@ def damage(folder: Path, rng: random.Random) -> str:
         path = rng.choice([path for path in files if path.suffix == suffix])
         name = path.relative_to(folder).as_posix()
         kind = rng.random()
-        if kind < 0.06:
+        if kind < 0.04:
             path.unlink()
             done.append(f"remove {name}")
+        elif kind < 0.06:
+            done.append(f"{_replace(path, folder, rng)} {name}")
         elif kind < 0.1:
-            path.rename(path.with_name(rng.choice(("x", "x.tif", ".hidden.tif", "a b.xml", "1.TIF", path.name.upper()))))
+            latin = os.fsdecode(b"caf\xe9" + path.suffix.encode())
+            path.rename(path.with_name(rng.choice((*_NAMES, path.name.upper(), latin))))
             done.append(f"rename {name}")
         elif kind < 0.14:
             content = rng.choice(files).read_bytes() if rng.choice(files).exists() else b""
@@ -152,6 +183,19 @@ def damage(folder: Path, rng: random.Random) -> str:
             path.write_bytes(mutation(path.read_bytes(), rng))
             done.append(f"{mutation.__name__} {name}")
     return ", ".join(done)
+
+
+def _replace(path: Path, folder: Path, rng: random.Random) -> str:
+    """Put something that is no file where one was."""
+    path.unlink()
+    kind = rng.choice(("folder", "loop", "upward", "dangling", "pipe"))
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe" and hasattr(os, "mkfifo"):
+        os.mkfifo(path)
+    else:
+        path.symlink_to({"loop": path, "upward": folder}.get(kind, folder / "nowhere"))
+    return kind
 
 
 def _digits(content: bytes) -> Iterator[tuple[int, int]]:

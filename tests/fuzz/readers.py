@@ -6,6 +6,7 @@ python tests/fuzz/readers.py --minutes 30
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import random
 import shutil
 import sys
@@ -32,6 +33,12 @@ from chipwright.preview import preview
 
 SLOW = 20.0
 """Seconds after which reading a folder of six small chips counts as hanging."""
+
+HUNGRY = 500
+"""MB of memory beyond which reading such a folder counts as a finding."""
+
+HUNG = 40.0
+"""Seconds after which the hunt ends and says where it hung."""
 
 _BOX = (4.0, 4.0, 30.0, 30.0)
 
@@ -77,7 +84,8 @@ def attempt(whole: Path, seed: int) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         folder = shutil.copytree(whole, Path(scratch) / "chips")
         done = damage(folder, rng)
-        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        before = content_of(folder)
+        held = memory(reset=True)
         started = time.monotonic()
         try:
             outcome = _read(folder)
@@ -89,9 +97,27 @@ def attempt(whole: Path, seed: int) -> str:
             raise Finding(f"seed {seed} ({done}):\n{traceback.format_exc()}") from error
         if time.monotonic() - started > SLOW:
             raise Finding(f"seed {seed} ({done}): took {time.monotonic() - started:.0f} s")
-        if before != {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}:
+        if (more := memory() - held) > HUNGRY:
+            raise Finding(f"seed {seed} ({done}): took {more} MB")
+        if before != content_of(folder):
             raise Finding(f"seed {seed} ({done}): the folder was written to")
     return outcome
+
+
+def content_of(folder: Path) -> dict[Path, bytes | None]:
+    """Return what each file of a folder holds; None for what is no file."""
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def memory(reset: bool = False) -> int:
+    """Return the most memory in MB that the process held since it was last asked to `reset`; 0 where nobody counts."""
+    try:
+        if reset:
+            Path("/proc/self/clear_refs").write_text("5")
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
 def _read(folder: Path) -> str:
@@ -116,20 +142,30 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=sorted(FOLDERS))
+    parser.add_argument("--log", type=Path, help="file to which each seed and what came of it are written")
     options = parser.parse_args()
     names = [options.only] if options.only else sorted(FOLDERS)
     outcomes: Counter[str] = Counter()
     findings = 0
+    log = options.log.open("a") if options.log else None
     with tempfile.TemporaryDirectory() as scratch, console.quiet():
         wholes = {name: FOLDERS[name](Path(scratch) / name) for name in names}
         seed, end = options.seed, time.process_time() + 60 * options.minutes
         while time.process_time() < end:
             name = names[seed % len(names)]
+            if log:
+                print(f"{name} {seed}", end=" ", file=log, flush=True)
+            faulthandler.dump_traceback_later(HUNG, exit=True)
             try:
-                outcomes[attempt(wholes[name], seed)] += 1
+                outcome = attempt(wholes[name], seed)
+                outcomes[outcome] += 1
             except Finding as finding:
+                outcome = "FINDING"
                 findings += 1
                 print(f"{name}, {finding}", flush=True)
+            faulthandler.cancel_dump_traceback_later()
+            if log:
+                print(outcome, file=log)
             seed += 1
     print(f"{seed - options.seed} folders read, {findings} findings; {len(outcomes)} outcomes, of them:")
     for outcome, count in outcomes.most_common(40):

@@ -15,12 +15,15 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
 
 from chipwright.chips.chipset import IGNORE, Chip, ChipSet
 from chipwright.chips.instances import joined, numbered
 from chipwright.chips.memory import Arrays, Key, Memory
 from chipwright.console import track
 from chipwright.errors import ChipwrightError
+
+_DRIVERS = ["GTiff", "PNG", "JPEG", "MRF", "BMP", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -55,8 +58,19 @@ def raster_options() -> rasterio.Env:
     return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO")
 
 
+def open_chip(path: Path, **options: Any) -> DatasetReader:
+    """Open a raster of training data, under `raster_options`, with options of GDAL's driver.
+
+    Only drivers of chips look at it: others follow the paths and addresses that a file holds, a VRT called .tif for instance.
+
+    Raises:
+        RasterioError: if it cannot be opened.
+    """
+    return DatasetReader(path, driver=_DRIVERS, **options)
+
+
 @contextmanager
-def opened_for_pixels(path: Path) -> Iterator[rasterio.DatasetReader]:
+def opened_for_pixels(path: Path) -> Iterator[DatasetReader]:
     """Open a raster of which pixels are wanted and not the place, as a context.
 
     Working out where a GeoTIFF lies takes as long as decoding a small one, and a folder's chips are read over and over.
@@ -66,7 +80,7 @@ def opened_for_pixels(path: Path) -> Iterator[rasterio.DatasetReader]:
     """
     # an option of the file, not of GDAL: settings made in the main thread are seen by all of the program's threads
     options = {"GEOREF_SOURCES": "NONE"} if path.suffix.lower() in (".tif", ".tiff") else {}
-    with raster_options(), rasterio.open(path, **options) as file:
+    with raster_options(), open_chip(path, **options) as file:
         yield file
 
 

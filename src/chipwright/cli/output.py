@@ -23,7 +23,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from chipwright.console import say
-from chipwright.errors import ChipwrightError
+from chipwright.errors import ChipwrightError, printable
 
 DEBUG = "CHIPWRIGHT_DEBUG"
 """Environment variable that, set to 1, lets tracebacks and the libraries' warnings through."""
@@ -142,7 +142,7 @@ def any_console() -> None:
 
 def columns(rows: Sequence[Sequence[str]], header: Sequence[str] = (), indent: int = 0) -> str:
     """Return rows as aligned columns; the last column is wrapped to the width of the terminal."""
-    table = [[str(cell) for cell in row] for row in ([header, *rows] if header else rows)]
+    table = [[printable(str(cell)) for cell in row] for row in ([header, *rows] if header else rows)]
     if not table:
         return ""
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]) - 1)]

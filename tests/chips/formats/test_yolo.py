@@ -79,7 +79,7 @@ def test_names_come_from_any_of_the_files(tmp_path: Path, name: str, content: st
     assert classes_of(read_chips([tmp_path])) == [(1, "car"), (2, "tree")]
 
 
-@pytest.mark.parametrize("content", ["names: [", "names: !!python/object:os.system {}"])
+@pytest.mark.parametrize("content", ["names: [", "names: [*unknown]"])
 def test_a_names_file_that_is_no_yaml_is_refused(tmp_path: Path, content: str) -> None:
     box_builders.yolo(tmp_path, {"a": [(1, BOX)]})
     (tmp_path / "data.yaml").write_text(content)

@@ -132,18 +132,13 @@ def _read_listing(path: Path) -> _Listing:
             listing.odd += 1
             continue
         listing.split = listing.split or "split" in row
-        parts = inside(_sound(filename))
+        parts = inside(filename.strip())
         if not parts:
-            listing.outside.append(_sound(filename))
+            listing.outside.append(filename.strip())
             continue
         captions = listing.captions.setdefault(parts, [])
         captions += [_caption(one.get("raw") if isinstance(one, dict) else None, path) for one in sentences]
     return listing
-
-
-def _sound(text: str) -> str:
-    """Return a text without halves of surrogate pairs, which JSON can spell and no file or screen takes."""
-    return text.strip().encode("utf-8", "replace").decode("utf-8")
 
 
 def _caption(text: Any, path: Path | None) -> str:
@@ -152,7 +147,7 @@ def _caption(text: Any, path: Path | None) -> str:
     Raises:
         DataError: if it is longer than `LONGEST`.
     """
-    caption = " ".join(_sound(text).split()) if isinstance(text, str) else ""
+    caption = " ".join(text.split()) if isinstance(text, str) else ""
     if len(caption) > LONGEST:
         raise DataError(
             f"{path} has a caption of {len(caption)} characters ({caption[:40]!r}...); captions have at most {LONGEST}. "

@@ -9,6 +9,13 @@ from typing import Any
 from chipwright.chips.chipset import ClassInfo
 from chipwright.chips.formats.colors import Color, free_color
 from chipwright.chips.formats.esri import Export
+from chipwright.errors import DataError
+
+MOST = 2**16
+"""Classes of one model."""
+
+_BEYOND = 2**63
+"""The first number too large for a class value."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +64,18 @@ def _color(given: Any) -> Color | None:
 
 
 def whole(text: str) -> int | None:
-    """Return the whole number a text spells ("3", " 3.0"), or None."""
+    """Return the whole number a text spells ("3", " 3.0"), or None; one that takes more than 64 bits is no value either."""
+    number: float
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        pass
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return int(number) if number.is_integer() else None
+        try:
+            number = float(text)
+        except ValueError:
+            return None
+        if not number.is_integer():
+            return None
+    return int(number) if -_BEYOND <= number < _BEYOND else None
 
 
 class Lookup:
@@ -97,7 +106,13 @@ def named(texts: Iterable[str]) -> tuple[DraftClass, ...]:
 
 
 def finished(drafts: Mapping[int, DraftClass]) -> tuple[ClassInfo, ...]:
-    """Return the classes by ascending value; those without a colour get one by position that no other class has."""
+    """Return the classes by ascending value; those without a colour get one by position that no other class has.
+
+    Raises:
+        DataError: if they are more than `MOST`.
+    """
+    if len(drafts) > MOST:
+        raise DataError(f"The training data have {len(drafts)} classes, and a model at most {MOST}. Are these class names?")
     taken = {draft.color for draft in drafts.values() if draft.color is not None}
     classes = []
     for position, value in enumerate(sorted(drafts)):

@@ -9,7 +9,7 @@ from typing import Any
 
 from chipwright.chips.formats.boxes import Marked, boxed_part
 from chipwright.chips.formats.classes import DraftClass, whole
-from chipwright.chips.formats.esri import EMD, TOTALS, Export, counted, entries_of
+from chipwright.chips.formats.esri import EMD, TOTALS, Export, counted, entries_of, file_within
 from chipwright.chips.formats.layouts import IMAGE_FOLDERS, LABEL_FOLDERS
 from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, Sample
 from chipwright.chips.formats.part import Part
@@ -153,11 +153,11 @@ def _image(export: Export, labels: Path, name: str) -> Path | None:
     starts = [start for start in (images, export.root, labels.parent) if start is not None]
     if ".." not in parts and not parts[0].startswith("/") and ":" not in parts[0]:
         for start in starts:
-            if (start.joinpath(*parts)).is_file():
-                return start.joinpath(*parts)
+            if found := file_within(start, parts):
+                return found
     for start in starts:  # the path that the labelling tool knew
-        if (start / parts[-1]).is_file():
-            return start / parts[-1]
+        if found := file_within(start, parts[-1:]):
+            return found
     return None
 
 

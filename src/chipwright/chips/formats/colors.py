@@ -28,9 +28,19 @@ PALETTE: tuple[Color, ...] = (
     (204, 102, 119),
 )
 
+_MOST = 1024
+"""Positions with a colour of their own; nobody tells a thousand colours apart."""
+
+_TRIED = 64
+"""Colours tried for a class."""
+
 
 def color_at(position: int) -> Color:
-    """Return the colour of a position: the palette, then hues a golden angle apart in three shades."""
+    """Return the colour of a position: the palette, then hues a golden angle apart in three shades, then the same again."""
+    return _COLORS[position % _MOST]
+
+
+def _made(position: int) -> Color:
     if position < len(PALETTE):
         return PALETTE[position]
     turn = position - len(PALETTE)
@@ -38,8 +48,10 @@ def color_at(position: int) -> Color:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
+_COLORS = tuple(_made(position) for position in range(_MOST))
+
+
 def free_color(position: int, taken: Collection[Color]) -> Color:
-    """Return the colour of a position, or the next one that no other class has."""
-    while (color := color_at(position)) in taken:
-        position += 1
-    return color
+    """Return the colour of a position, or the next one that no other class has; where `_TRIED` are taken, the first again."""
+    colors = (color_at(position + step) for step in range(_TRIED))
+    return next((color for color in colors if color not in taken), color_at(position))

@@ -33,7 +33,8 @@ KEPT_KEYS = (
 """Facts of the export that go into `ChipSet.metadata` under their own names."""
 
 _LONGEST_ROW = 4096
-_TOKEN = re.compile(r"\s*(\S.*?\.(?:tiff?|jpe?g|png|mrf|bmp|jp2|xml|txt))(?=\s|$)", re.IGNORECASE)
+_ENDING = re.compile(r"(?<=\S)\.(?:tiff?|jpe?g|png|mrf|bmp|jp2|xml|txt)(?=\s|$)", re.IGNORECASE)
+"""Where a path in map.txt ends: paths may hold blanks."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def _read_map(path: Path, account: Account) -> tuple[MapRow, ...]:
     rows = []
     blank = unread = 0
     for line in lines:
-        tokens = tuple(found.strip() for found in _TOKEN.findall(line)) if len(line) <= _LONGEST_ROW else ()
+        tokens = _paths_in(line) if len(line) <= _LONGEST_ROW else ()
         if tokens:
             rows.append(MapRow(tokens, tuple(inside(token) for token in tokens)))
         elif line.strip():
@@ -209,6 +210,15 @@ def _read_map(path: Path, account: Account) -> tuple[MapRow, ...]:
     if odd:
         account.warnings.append(f"{MAP} is irregular ({listed(odd)}); its other rows were read all the same.")
     return tuple(rows)
+
+
+def _paths_in(line: str) -> tuple[str, ...]:
+    paths = []
+    start = 0
+    for ending in _ENDING.finditer(line):
+        paths.append(line[start : ending.end()].strip())
+        start = ending.end()
+    return tuple(paths)
 
 
 def inside(text: str) -> tuple[str, ...] | None:

@@ -28,6 +28,9 @@ _IDENTITY: Transform = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _HEAD = 256 * 2**10
 """Characters of an .aux.xml that are looked at: what matters stands before the histograms."""
 
+_LONGEST = 4096
+"""Characters of a world file that are looked at: six numbers."""
+
 # Plain searches: an XML parser would have to be guarded against hostile files for three values.
 _SRS = re.compile(r"<SRS\b[^>]*>([^<]*)</SRS>")
 _GEOTRANSFORM = re.compile(r"<GeoTransform>([^<]*)</GeoTransform>")
@@ -78,7 +81,7 @@ def read_world_file(path: Path, siblings: Mapping[str, str]) -> Transform | None
         if name is None:
             continue
         try:
-            lines = path.with_name(name).read_text(encoding="latin-1").replace(",", ".").split()
+            lines = _beginning(path.with_name(name), _LONGEST).replace(",", ".").split()
             a, d, b, e, x, y = (float(line) for line in lines[:6])
         except (OSError, ValueError):
             continue
@@ -95,8 +98,7 @@ def world_file_endings(path: Path) -> tuple[str, ...]:
 def read_side_car(path: Path) -> SideCar:
     """Return what an .aux.xml says; nothing where it cannot be read."""
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            text = file.read(_HEAD)
+        text = _beginning(path, _HEAD)
     except OSError:
         return SideCar()
     transform, nodata = None, None
@@ -109,6 +111,18 @@ def read_side_car(path: Path) -> SideCar:
             nodata = float(found[1])
     srs = _SRS.search(text)
     return SideCar(transform, crs_text(unescape(srs[1])) if srs else None, nodata)
+
+
+def _beginning(path: Path, length: int) -> str:
+    """Return the first characters of a text file; none of what is no file, a pipe for instance.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    if not path.is_file():
+        return ""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(length)
 
 
 def _sound(transform: Transform) -> Transform | None:

@@ -66,5 +66,5 @@ def read_label(path: Path) -> TextLabel:
             label.unread += 1
             continue
         left, top, right, bottom = columns[3:7]
-        label.objects.append((" ".join(words[: -len(columns)]), (left, top, right, bottom)))
+        label.add(" ".join(words[: -len(columns)]), (left, top, right, bottom))
     return label

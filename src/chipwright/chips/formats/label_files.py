@@ -8,7 +8,7 @@ from typing import TypeVar
 from xml.etree.ElementTree import ParseError
 
 from chipwright.chips.formats.esri import Export
-from chipwright.chips.formats.survey import MOST_DAMAGED, UNREADABLE, Surveyed
+from chipwright.chips.formats.survey import MOST_DAMAGED, Damaged, Surveyed
 from chipwright.chips.reading import in_threads
 from chipwright.errors import DataError, listed
 
@@ -16,6 +16,15 @@ Label = TypeVar("Label")
 
 LARGEST = 16 * 2**20
 """Bytes of a label file; a thousand boxes take 0.3 MB."""
+
+MOST_OBJECTS = 2**16
+"""Objects of a label file; with more it is a table, and no label of a chip."""
+
+TOO_MANY = "too many objects for a label"
+
+
+class TooManyError(Exception):
+    """A label file has more than `MOST_OBJECTS`."""
 
 
 def read_labels(
@@ -26,8 +35,8 @@ def read_labels(
     Args:
         export: the folder.
         chips: its chips.
-        read: reads one file; raises ParseError, OSError, ValueError or LookupError where it is damaged, DataError where the
-            whole folder is to be refused.
+        read: reads one file; raises ParseError, OSError, ValueError or LookupError where it is damaged, TooManyError where it
+            holds more than any label, DataError where the whole folder is to be refused.
         what: what the files are not if they are damaged, for the sentence: "readable XML".
         missing: what a chip without a label file gets.
 
@@ -35,30 +44,33 @@ def read_labels(
         DataError: if a label file is hostile, or more than a fifth of them cannot be read.
     """
     found: list[tuple[Surveyed, Label]] = []
-    damaged: list[str] = []
+    damaged: list[Damaged] = []
 
-    def attempt(chip: Surveyed) -> Label | str:
+    def attempt(chip: Surveyed) -> Label | Damaged:
         path = chip.sample.label
         if path is None:
             assert missing is not None, "formats without a stand-in pair every chip with a label"
             return missing
         try:
             return read(path)
-        except (ParseError, OSError, ValueError, LookupError):
-            return path.name
+        except TooManyError:
+            return Damaged(path.name, f"more than {MOST_OBJECTS} objects", TOO_MANY)
+        except (ParseError, OSError, ValueError, LookupError) as error:
+            return Damaged(path.name, str(error))
 
     for chip, result in zip(chips, in_threads(attempt, chips, "Reading labels"), strict=True):
-        if isinstance(result, str):
+        if isinstance(result, Damaged):
             damaged.append(result)
         else:
             found.append((chip, result))
     if len(damaged) > MOST_DAMAGED * len(chips):
         raise DataError(
-            f"{len(damaged)} of {len(chips)} label files in {export.root} are not {what} ({listed(damaged)}). "
+            f"{len(damaged)} of {len(chips)} label files in {export.root} are not {what} "
+            f"({listed(one.file for one in damaged)}; {damaged[0].reason}). "
             f"Up to {MOST_DAMAGED:.0%} are dropped, more are not; export the folder again or remove them."
         )
-    for name in damaged:
-        export.account.drop(UNREADABLE, name)
+    for one in damaged:
+        export.account.drop(one.kind, one.file)
     return found
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from chipwright.chips.formats.esri import EMD, TOTALS, Export, entries_of, sub_folder
-from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, images_folder
+from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, files_in, images_folder
 
 IMAGE_FOLDERS = ("images", "JPEGImages", "image_2", "obj_train_data")
 LABEL_FOLDERS = ("labels", "Annotations", "label_2")
@@ -60,7 +60,7 @@ def labels_beside(folder: Path, entries: Mapping[str, str]) -> list[Path]:
     """
     of_suffix: dict[str, list[str]] = {".xml": [], ".txt": []}
     images = {Path(name).stem for name in entries.values() if Path(name).suffix.lower() in IMAGE_SUFFIXES}
-    for name in sorted(entries.values()) if images else ():
+    for name in files_in(folder) if images else ():
         path = Path(name)
         if path.suffix.lower() in of_suffix and path.stem in images and not name.startswith("."):
             of_suffix[path.suffix.lower()].append(name)
@@ -130,7 +130,7 @@ def _is_export(folder: Path) -> bool:
 def class_folders(folder: Path) -> dict[Path, bool]:
     """Return the folders in a folder, by name, and whether images lie directly in each; hidden ones are left out."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+        names = [entry.name for entry in entries if not entry.name.startswith(".") and (folder / entry.name).is_dir()]
     return {folder / name: has_images(folder / name) for name in sorted(names)}
 
 
@@ -157,7 +157,8 @@ def captions_file(root: Path, entries: Mapping[str, str]) -> Path | None:
     for lower in sorted(entries):
         path = root / entries[lower]
         if lower.endswith(".json") and path.is_file():
-            with path.open("rb") as file:
+            head = b""
+            with suppress(OSError), path.open("rb") as file:
                 head = file.read(_HEAD)
             if all(key in head for key in (b'"filename"', b'"sentences"', b'"raw"')):
                 return path

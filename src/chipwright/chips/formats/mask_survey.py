@@ -14,7 +14,7 @@ from rasterio.errors import RasterioError
 from chipwright.chips.chipset import Chip
 from chipwright.chips.formats.esri import Export, counted
 from chipwright.chips.formats.mask_folders import Masks
-from chipwright.chips.formats.survey import Damaged, Surveyed, check_memory, check_png_end, drop_damaged
+from chipwright.chips.formats.survey import Damaged, Surveyed, check_content, check_memory, drop_damaged, real_type
 from chipwright.chips.instances import boxes_of, numbered
 from chipwright.chips.reading import in_threads, instance_ids, opened_for_pixels
 from chipwright.errors import DataError, listed
@@ -130,14 +130,14 @@ def look_at_mask(path: Path, size: tuple[int, int] | None = None) -> MaskFacts |
     Raises:
         RasterioError, OSError, ValueError: if it cannot be read.
     """
-    check_png_end(path)
+    check_content(path)
     with opened_for_pixels(path) as file:
         if size is not None and (file.width, file.height) != size:
             return file.width, file.height
-        dtype = np.dtype(file.dtypes[0])
-        if dtype.kind not in "iuf":
-            raise ValueError(f"it has {dtype.name} pixels, which number no objects")
-        check_memory(file, dtype)
+        dtype = real_type(file)
+        if dtype is None:
+            raise ValueError(f"it has {file.dtypes[0]} pixels, which number no objects")
+        check_memory(file, dtype, path)
         instances, ids = numbered(instance_ids(file.read(), file.nodata))
     boxes = boxes_of(instances, len(ids)) if len(ids) <= MOST_OBJECTS else np.empty((0, 4), np.float32)
     return MaskFacts(boxes, ids, int((instances > 0).any(axis=0).sum()))

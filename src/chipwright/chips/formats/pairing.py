@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +51,7 @@ def stems(folder: Path, suffixes: Collection[str], first: str | None = None) -> 
     order = [first, *suffixes] if first else list(suffixes)
     found: dict[str, Path] = {}
     shared = []
-    for name in sorted(entries_of(folder).values()):
+    for name in files_in(folder):
         path = folder / name
         if path.suffix.lower() not in suffixes or name.startswith(".") or name.lower().endswith(".aux.xml"):
             continue
@@ -60,6 +61,26 @@ def stems(folder: Path, suffixes: Collection[str], first: str | None = None) -> 
             path = min((other, path), key=lambda one: order.index(one.suffix.lower()))
         found[path.stem] = path
     return found, list(dict.fromkeys(shared))
+
+
+def files_in(folder: Path) -> list[str]:
+    """Return the names of the files in a folder, in order; folders, pipes and links that lead nowhere are none.
+
+    Raises:
+        DataError: if it cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:  # tells files from others without asking the disk for each
+            return sorted(entry.name for entry in entries if _is_file(entry))
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror or error}.") from error
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
 
 
 def unlabelled(export: Export, images: Path) -> list[Sample]:

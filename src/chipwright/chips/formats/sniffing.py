@@ -22,7 +22,7 @@ from chipwright.chips.formats.layouts import (
     second_folder,
     split_folders,
 )
-from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, NO_LABELS, holding
+from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, NO_LABELS, files_in, holding
 from chipwright.chips.formats.table import CAPTIONS, CHANGE_PAIRS, FORMATS, READABLE, TIME_SERIES, TRACKING, Format
 from chipwright.chips.formats.tracking import video_folders
 from chipwright.chips.formats.tracking_evidence import tracking_evidence
@@ -160,7 +160,9 @@ def _by_labels(export: Export, labels: Path) -> tuple[str, str]:
     if suffixes[".xml"]:
         return "PASCAL_VOC_rectangles", f"{suffixes['.xml']} .xml files in {labels.name}"
     if suffixes[".txt"]:
-        keyword, columns = _by_columns([path for path in sorted(labels.glob("*.txt")) if path.name.lower() not in NO_LABELS])
+        keyword, columns = _by_columns(
+            [labels / name for name in files_in(labels) if name.lower().endswith(".txt") and name.lower() not in NO_LABELS]
+        )
         return keyword, f".txt files of {columns} columns in {labels.name}"
     if suffixes[".json"]:
         return "COCO_rectangles", f".json files in {labels.name}"

@@ -8,6 +8,7 @@ which is what a file that was cut short lacks.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from defusedxml import ElementTree
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
@@ -26,7 +28,7 @@ from chipwright.chips.chipset import BACKGROUND, IGNORE, Chip, GeoReference
 from chipwright.chips.formats.esri import Export, counted, entries_of
 from chipwright.chips.formats.georeference import locate
 from chipwright.chips.formats.pairing import Sample
-from chipwright.chips.reading import in_threads, opened_for_pixels, raster_options, representable, whole_numbers
+from chipwright.chips.reading import in_threads, open_chip, opened_for_pixels, raster_options, representable, whole_numbers
 from chipwright.errors import DataError, listed
 
 DECODED = 4 * 2**30
@@ -39,6 +41,19 @@ MOST_DAMAGED = 0.2
 """Share of the chips that may be damaged; they are dropped. With more, the export as a whole is not to be trusted."""
 
 UNREADABLE = "cannot be read"
+
+_HARMLESS = 2**27
+"""Bytes that any chip may take when decoded."""
+
+_MOST_SHRUNK = 1000
+"""Times that a larger chip may be smaller on disk; only files that hold nothing but one value shrink like this."""
+
+_PNG, _MRF = b"\x89PNG\r\n\x1a\n", b"<MRF_MET"
+
+_LONGEST_MRF = 2**20
+"""Bytes of an MRF's header that are looked at; real ones have some hundreds."""
+
+_MRF_PATHS = frozenset({"datafile", "indexfile", "cachedsource", "source"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +131,7 @@ def survey(export: Export, samples: Sequence[Sample], raster_labels: bool = Fals
     """
     folders = {path.parent for sample in samples for path in sample.images}
     siblings = {folder: entries_of(folder) for folder in folders}
-    decode = sum(path.stat().st_size for sample in samples for path in sample.images) <= DECODED
+    decode = sum(_bytes_of(path) for sample in samples for path in sample.images) <= DECODED
     look = partial(_look, siblings=siblings, raster_labels=raster_labels, decode=decode)
     found, damaged = [], []
     for result in in_threads(look, samples, "Reading chips"):
@@ -126,6 +141,13 @@ def survey(export: Export, samples: Sequence[Sample], raster_labels: bool = Fals
             found.append(result)
     drop_damaged(export, damaged, len(samples))
     return found
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # what cannot be read is dropped where it is looked at
+        return 0
 
 
 def drop_damaged(export: Export, damaged: Sequence[Damaged], total: int) -> None:
@@ -162,16 +184,18 @@ def _look(sample: Sample, siblings: Mapping[Path, Mapping[str, str]], raster_lab
 
 
 def _look_at_image(path: Path, siblings: Mapping[str, str], decode: bool) -> ImageFacts:
-    check_png_end(path)
-    with rasterio.open(path) as file:
+    check_content(path)
+    with open_chip(path) as file:
         georeference, nodata = locate(file, path, siblings)
-        dtype = np.dtype(file.dtypes[0])
-        if dtype.kind not in "iuf":
-            raise DataError(f"{path} has {dtype.name} pixels; chips need whole or decimal numbers. Export real-valued rasters.")
+        dtype = real_type(file)
+        if dtype is None:
+            raise DataError(
+                f"{path} has {file.dtypes[0]} pixels; chips need whole or decimal numbers. Export real-valued rasters."
+            )
         facts = ImageFacts(
             file.width, file.height, file.count, dtype.name, _usable(nodata, dtype), _band_names(file), georeference
         )
-        check_memory(file, dtype)
+        check_memory(file, dtype, path)
         if decode:
             file.read()
         else:
@@ -182,25 +206,60 @@ def _look_at_image(path: Path, siblings: Mapping[str, str], decode: bool) -> Ima
 
 
 def _look_at_label(path: Path) -> LabelFacts:
-    check_png_end(path)
+    check_content(path)
     with opened_for_pixels(path) as file:
-        check_memory(file, np.dtype(file.dtypes[0]))
+        dtype = real_type(file)
+        if dtype is None:
+            raise ValueError(f"it has {file.dtypes[0]} pixels, which are no class values")
+        check_memory(file, dtype, path)
         return LabelFacts(file.width, file.height, file.count, file.nodata, value_counts(whole_numbers(file.read(1))))
 
 
-def check_memory(file: rasterio.DatasetReader, dtype: np.dtype[Any]) -> None:
-    """Raise ValueError for a raster that takes more than `LARGEST` bytes when decoded."""
-    if file.width * file.height * file.count * dtype.itemsize > LARGEST:
+def real_type(file: rasterio.DatasetReader) -> np.dtype[Any] | None:
+    """Return the pixel type of an open raster, or None where its pixels are no real numbers."""
+    name = file.dtypes[0]
+    return None if name.startswith("complex") else np.dtype(name)
+
+
+def check_memory(file: rasterio.DatasetReader, dtype: np.dtype[Any], path: Path) -> None:
+    """Raise ValueError for a raster that takes more than `LARGEST` bytes when decoded, or far more than its file."""
+    size = file.width * file.height * file.count * dtype.itemsize
+    if size > LARGEST or (size > _HARMLESS and size > _MOST_SHRUNK * path.stat().st_size):
         raise ValueError(f"it claims {file.width} x {file.height} pixels in {file.count} bands, which is no chip")
 
 
-def check_png_end(path: Path) -> None:
-    """Raise ValueError for a PNG without its last part: GDAL fills what is missing with zeros and says nothing."""
-    if path.suffix.lower() == ".png":
-        with path.open("rb") as file:
+def check_content(path: Path) -> None:
+    """Look at a raster before GDAL does, whatever its suffix says it is.
+
+    Raises:
+        ValueError: for a PNG without its last part, since GDAL fills what is missing with zeros and says nothing; for an MRF
+            that names files elsewhere, since GDAL reads those, and writes copies of them beside the MRF.
+        OSError: if it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(len(_PNG))
+        if head == _PNG:
             file.seek(max(0, path.stat().st_size - 1024))
             if b"IEND" not in file.read():
                 raise ValueError("the PNG is cut short")
+        elif head.upper() == _MRF:
+            check_mrf(head + file.read(_LONGEST_MRF))
+        elif b":MRF:" in os.fsencode(path.name).upper():
+            raise ValueError("its name asks for a part of another file")
+
+
+def check_mrf(header: bytes) -> None:
+    """Raise ValueError for the header of an MRF that is no XML, or names files other than those beside it."""
+    try:
+        root = ElementTree.fromstring(header)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise ValueError(f"the header of the MRF cannot be read: {error}") from error
+    for element in root.iter():
+        # GDAL takes an attribute for what an element of its name would be
+        for name, value in [(element.tag, element.text or ""), *element.attrib.items()]:
+            beside = name.casefold() in ("datafile", "indexfile") and not set(value) & set("/\\:")
+            if name.casefold() in _MRF_PATHS and not beside:
+                raise ValueError(f"the MRF names a file elsewhere ({name} {value.strip()!r:.60})")
 
 
 def value_counts(label: NDArray[Any]) -> tuple[tuple[int, int], ...]:

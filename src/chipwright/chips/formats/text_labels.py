@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chipwright.chips.formats.boxes import Marked
+from chipwright.chips.formats.boxes import Corners, Marked
 from chipwright.chips.formats.esri import Export, counted
-from chipwright.chips.formats.label_files import content_of
+from chipwright.chips.formats.label_files import MOST_OBJECTS, TooManyError, content_of
 from chipwright.chips.formats.survey import Surveyed
 from chipwright.errors import DataError, listed
 
@@ -22,9 +22,19 @@ class TextLabel:
     objects: list[Marked] = field(default_factory=list)
     unread: int = 0
 
+    def add(self, text: str, corners: Corners) -> None:
+        """Add one object.
 
-def lines_of(path: Path) -> list[list[str]]:
-    """Return the words of each line of a label file that is not blank.
+        Raises:
+            TooManyError: if there are `MOST_OBJECTS` already.
+        """
+        if len(self.objects) >= MOST_OBJECTS:
+            raise TooManyError
+        self.objects.append((text, corners))
+
+
+def lines_of(path: Path) -> Iterator[list[str]]:
+    """Yield the words of each line of a label file that is not blank.
 
     Raises:
         DataError: if the file is too long.
@@ -37,7 +47,7 @@ def lines_of(path: Path) -> list[list[str]]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    return [words for line in text.splitlines() if (words := line.split())]
+    return (words for line in text.splitlines() if (words := line.split()))
 
 
 def numbers(words: Sequence[str]) -> list[float] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,16 @@ from chipwright.errors import DataError
 LARGEST = 64 * 2**20
 """Bytes of a metadata file that are read at most; real ones are some kilobytes, a map.txt of a million chips 60 MB."""
 
-_NOT_JSON = re.compile(r'("(?:[^"\\]|\\.)*")|-?\b(?:1\.#\w+|nan(?:\(\w*\))?|inf(?:inity)?)', re.IGNORECASE)
+# a string that is never closed reaches to the end: else each quote in it would be tried anew, in quadratic time
+_STRING = r'("(?:[^"\\]|\\[\s\S])*+(?:"|\\?\Z))'
+
+_NOT_JSON = re.compile(_STRING + r"|-?\b(?:1\.#\w+|nan(?:\(\w*\))?|inf(?:inity)?)", re.IGNORECASE)
 """Strings (kept), and the spellings of "not a number" that Windows libraries write into JSON."""
 
-_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[\]}])')
+_TRAILING_COMMA = re.compile(_STRING + r"|,(?=\s*[\]}])")
+
+_HALF = re.compile(r"(\\[^u]|\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w)|\\u[dD][89a-fA-F]\w\w")
+"""Escapes (kept), and halves of surrogate pairs, which JSON can spell and no file or screen takes."""
 
 
 def read_text(path: Path, largest: int | None = None) -> tuple[str, str]:
@@ -26,9 +33,13 @@ def read_text(path: Path, largest: int | None = None) -> tuple[str, str]:
         DataError: if the file cannot be read, or has more than `largest` bytes (`LARGEST` unless told).
     """
     try:
-        size = path.stat().st_size
-        if size > (largest or LARGEST):
-            raise DataError(f"{path} has {size / 2**20:.0f} MB; a file of its kind has far less. Is it the right file?")
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):  # to open a pipe would be to wait for ever
+            raise DataError(f"{path} is no file; expected one there. Remove it, or copy the export again.")
+        if facts.st_size > (largest or LARGEST):
+            raise DataError(
+                f"{path} has {facts.st_size / 2**20:.0f} MB; a file of its kind has far less. Is it the right file?"
+            )
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -47,6 +58,8 @@ def read_object(path: Path, largest: int | None = None) -> tuple[dict[str, Any],
         DataError: if it holds no JSON object even so.
     """
     text, encoding = read_text(path, largest)
+    if "\\ud" in text or "\\uD" in text:
+        text = _HALF.sub(lambda match: match[1] or "\\ufffd", text)
     try:
         found = json.loads(text, strict=False)
     except (ValueError, RecursionError):

@@ -14,7 +14,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from chipwright.chips.formats.esri import Export, counted
-from chipwright.chips.formats.label_files import content_of, read_labels
+from chipwright.chips.formats.label_files import MOST_OBJECTS, TooManyError, content_of, read_labels
 from chipwright.chips.formats.survey import Surveyed
 from chipwright.errors import DataError, listed
 
@@ -55,6 +55,8 @@ class _Collector:
         if len(self.path) > DEEPEST:
             raise _TooDeepError
         if self.path[1:] == ["object"]:
+            if len(self.annotation.objects) >= MOST_OBJECTS:
+                raise TooManyError
             self.annotation.objects.append(Marked())
         self.texts.clear()
 
@@ -93,18 +95,20 @@ def read_annotation(path: Path) -> Annotation:
 
     Raises:
         DataError: if the file is hostile: entities, external parts, too long, or nested beyond `DEEPEST`.
+        TooManyError: if it has more than `MOST_OBJECTS`.
         ParseError, OSError: if it is no XML or cannot be read.
     """
     content = content_of(path)
     try:
-        return _parsed(content)
-    except ParseError:
-        # accented names without a declared encoding: Latin-1, as older exporters wrote it
         try:
-            content.decode("utf-8")
-        except UnicodeDecodeError:
-            return _parsed(content.decode("latin-1"))
-        raise
+            return _parsed(content)
+        except ParseError:
+            # accented names without a declared encoding: Latin-1, as older exporters wrote it
+            try:
+                content.decode("utf-8")
+            except UnicodeDecodeError:
+                return _parsed(content.decode("latin-1"))
+            raise
     except DefusedXmlException as error:
         raise DataError(
             f"{path} defines XML entities or external parts, which no export does and which can be an attack; it is not read. "

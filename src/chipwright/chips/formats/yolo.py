@@ -34,6 +34,9 @@ NAMES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "_
 
 _LONGEST_NAMES = 2**20
 
+_Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+"""Reads every value as text: a class may be called "no" or "1e3", and nothing that YAML can spell is made."""
+
 _MOST_CLASSES = 100_000
 
 
@@ -81,9 +84,9 @@ def read_label(path: Path) -> TextLabel:
             label.unread += 1
         elif len(values) <= 5:  # a detector's score may follow the box
             x, y, width, height = values[:4]
-            label.objects.append((words[0], (x - width / 2, y - height / 2, x + width / 2, y + height / 2)))
+            label.add(words[0], (x - width / 2, y - height / 2, x + width / 2, y + height / 2))
         else:
-            label.objects.append((words[0], (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))))
+            label.add(words[0], (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])))
     return label
 
 
@@ -133,11 +136,17 @@ def _names_in(path: Path) -> list[str]:
     if path.suffix.lower() not in (".yaml", ".yml"):
         return [line.strip() for line in text.splitlines() if line.strip()]
     try:
-        content: Any = yaml.safe_load(text)
+        content: Any = yaml.load(text, _Loader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise DataError(f"{path} is not valid YAML ({str(error).splitlines()[0]}); mend the file, or remove it.") from error
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, dict):
-        positions = [position for position in names if isinstance(position, int) and 0 <= position < _MOST_CLASSES]
-        return [str(names.get(position, position)) for position in range(max(positions, default=-1) + 1)]
-    return [str(name) for name in names] if isinstance(names, list) else []
+        numbered = {whole(str(key)): name for key, name in names.items()}
+        positions = [position for position in numbered if position is not None and 0 <= position < _MOST_CLASSES]
+        return [_name(numbered.get(position), position) for position in range(max(positions, default=-1) + 1)]
+    return [_name(name, position) for position, name in enumerate(names)] if isinstance(names, list) else []
+
+
+def _name(given: Any, position: int) -> str:
+    # lists are no names, and as text one whose parts repeat each other by reference can have any length
+    return given.strip() if isinstance(given, str) and given.strip() else str(position)
