@@ -10,7 +10,7 @@ import rasterio
 from chipwright.chips.formats import survey as module
 from chipwright.chips.formats.esri import Export, entries_of, open_export
 from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, paired
-from chipwright.chips.formats.survey import UNREADABLE, Surveyed, check_size, check_type, survey, value_counts
+from chipwright.chips.formats.survey import UNREADABLE, Surveyed, check_mrf, check_size, check_type, survey, value_counts
 from chipwright.errors import DataError
 
 
@@ -139,3 +139,23 @@ def test_no_file_is_written_beside_the_chips(tmp_path: Path) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
     surveyed(opened(tmp_path))
     assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "<CachedSource><Source>/data/b.tif</Source></CachedSource>",
+        "<Raster><DataFile>../b.pzp</DataFile></Raster>",
+        '<Raster indexfile="C:b.idx"/>',
+        "<a:DataFile xmlns:a='b'>\\\\server\\b</a:DataFile>",
+        "<Raster>",
+        "<!-- never closed",
+    ],
+)
+def test_an_mrf_that_names_files_elsewhere_is_not_opened(inner: str) -> None:
+    with pytest.raises(ValueError, match=r"the MRF names a file elsewhere|header of the MRF cannot be read"):
+        check_mrf(f"<MRF_META xmlns='c'>{inner}</MRF_META>".encode())
+
+
+def test_an_mrf_may_name_the_files_beside_it() -> None:
+    check_mrf(b"<MRF_META><Raster><DataFile>b.pzp</DataFile><IndexFile>b.idx</IndexFile></Raster></MRF_META>")

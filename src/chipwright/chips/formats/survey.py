@@ -255,8 +255,9 @@ def check_mrf(header: bytes) -> None:
     except (ElementTree.ParseError, ValueError) as error:
         raise ValueError(f"the header of the MRF cannot be read: {error}") from error
     for element in root.iter():
-        # GDAL takes an attribute for what an element of its name would be
-        for name, value in [(element.tag, element.text or ""), *element.attrib.items()]:
+        # GDAL takes an attribute for what an element of its name would be, and knows no namespaces
+        for tag, value in [(element.tag, element.text or ""), *element.attrib.items()]:
+            name = tag.rpartition("}")[2]
             beside = name.casefold() in ("datafile", "indexfile") and not set(value) & set("/\\:")
             if name.casefold() in _MRF_PATHS and not beside:
                 raise ValueError(f"the MRF names a file elsewhere ({name} {value.strip()!r:.60})")

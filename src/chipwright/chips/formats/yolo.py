@@ -8,6 +8,7 @@ without a label file shows no object, as the tools that write this format have i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -123,7 +124,8 @@ def _meaning(export: Export, names: Sequence[str], written: set[str]) -> tuple[d
 def _class_names(export: Export) -> list[str]:
     """Return the class names of a names file in their order, or nothing."""
     labels = box_folders(export)[1]
-    for folder in (export.root, *([labels] if labels else []), export.root.parent):
+    above = [export.root.parent] if os.access(export.root.parent, os.R_OK) else []
+    for folder in (export.root, *([labels] if labels else []), *above):
         entries = entries_of(folder)
         for name in NAMES:
             if name in entries:
