@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chipwright.chips.formats.esri import MAP, Export, counted, entries_of, file_within
+from chipwright.chips.formats.esri import MAP, Export, counted, entries_of, file_within, names_in
 from chipwright.errors import DataError, listed
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".mrf", ".bmp", ".jp2")
@@ -50,7 +50,7 @@ def stems(folder: Path, suffixes: Collection[str], first: str | None = None) -> 
     order = [first, *suffixes] if first else list(suffixes)
     found: dict[str, Path] = {}
     shared = []
-    for name in sorted(entries_of(folder).values()):
+    for name in names_in(folder):
         path = folder / name
         if path.suffix.lower() not in suffixes or name.startswith(".") or name.lower().endswith(".aux.xml"):
             continue
