@@ -176,15 +176,16 @@ def instance_ids(mask: NDArray[Any], nodata: float | None) -> NDArray[Any]:
     return np.where(held, ids, ids.dtype.type(0))
 
 
-def read_instances(path: Path) -> NDArray[np.int32]:
-    """Return an instance mask as (bands, height, width), numbered as in `chipwright.chips.instances`.
+def read_instances(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return (instances, ids) of an instance mask: (bands, height, width) numbered as in `chipwright.chips.instances`, and the
+    id that each object has in the file.
 
     Raises:
         ChipwrightError: if the file cannot be read.
     """
     try:
         with opened_for_pixels(path) as file:
-            return numbered(instance_ids(file.read(), file.nodata))[0]
+            return numbered(instance_ids(file.read(), file.nodata))
     except (RasterioError, OSError) as error:
         raise _unreadable(path, error) from error
 
@@ -359,4 +360,4 @@ def _files(chip: Chip) -> Iterator[Key]:
 def _decoded(kind: str, path: Path) -> Arrays:
     if kind == "image":
         return read_image(path)
-    return (read_label(path) if kind == "label" else read_instances(path),)
+    return (read_label(path) if kind == "label" else read_instances(path)[0],)

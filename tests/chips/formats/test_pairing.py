@@ -94,3 +94,11 @@ def test_holding_counts_files_by_suffix_and_names_folders(tmp_path: Path) -> Non
         (tmp_path / name).touch()
     names = entries_of(tmp_path).values()
     assert holding(tmp_path, names) == "it holds 3 .tif files, 1 .csv file and the folder a"
+
+
+def test_names_that_differ_in_case_only_are_chips_of_their_own_where_the_system_has_them(tmp_path: Path) -> None:
+    export = folder(tmp_path, ["images/a.tif", "images/A.tif", "labels/a.xml", "labels/A.xml"])
+    there = {path.stem for path in (tmp_path / "images").iterdir()}
+    assert {sample.name: sample.label for sample in pair(export, ".xml")} == {
+        name: tmp_path / "labels" / f"{name}.xml" for name in there
+    }

@@ -5,6 +5,7 @@ from typing import Any
 
 import builders
 import mask_builders
+import numpy as np
 import pytest
 from mask_builders import HIGH, LOW, SIZE, mask_path, moving, painted, picture, tracking, youtube_vos
 from mask_checks import assert_boxes_are_those_of_the_instances, objects, refusal, warned
@@ -158,3 +159,12 @@ def test_the_davis_videos_are_all_there(data: Path) -> None:
 
 def test_the_nuclei_are_no_videos(data: Path) -> None:
     assert sniffed(data / "rcnn_nuclei") == "RCNN_Masks"
+
+
+def test_elevations_in_place_of_masks_are_no_videos_and_no_crash(tmp_path: Path) -> None:
+    tracking(tmp_path, suffix="tif")
+    for index in range(4):
+        heights = np.arange(1, 300 * 300 + 1, dtype="uint32").reshape(300, 300)
+        builders.write_raster(mask_path(tmp_path, index, "ferry", suffix="tif"), heights)
+        builders.write_raster(mask_path(tmp_path, index + 4, "truck", suffix="tif"), heights)
+    assert sniffed(tmp_path) == "RCNN_Masks"

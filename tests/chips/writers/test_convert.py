@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import builders
+import mask_builders
 import numpy as np
 import pytest
 from new_chips import chip_for, facts_for, place, write_some
@@ -123,3 +124,36 @@ def test_a_real_export_is_written_anew(data: Path, tmp_path: Path) -> None:
     name = "000000282.xml"
     real = (source / "labels" / name).read_text(encoding="utf-8").replace("ArcGIS Pro 2.1", "chipwright")
     assert (target / "labels" / name).read_text(encoding="utf-8") == real
+
+
+def boxes_of(folder: Path) -> list[list[list[float]]]:
+    return [sorted(chip.boxes.tolist()) for chip in read_chips(folder).chips if chip.boxes is not None]
+
+
+def test_nodata_of_a_mask_is_no_object(tmp_path: Path) -> None:
+    folder = mask_builders.rcnn_masks(tmp_path / "source", [{"Tree": [mask_builders.LOW]}] * 2)
+    mask = mask_builders.painted([mask_builders.LOW])
+    mask[-4:] = 255
+    builders.write_raster(mask_builders.mask_path(folder, 0, "Tree"), mask, nodata=255)
+    convert(folder, tmp_path / "target", "PASCAL_VOC_rectangles")
+    assert boxes_of(tmp_path / "target") == [[list(mask_builders.LOW)]] * 2
+
+
+def test_a_mask_stored_as_a_grey_picture_of_three_bands_holds_each_object_once(tmp_path: Path) -> None:
+    boxes = [mask_builders.LOW, mask_builders.HIGH]
+    folder = mask_builders.rcnn_masks(tmp_path / "source", [{"Tree": boxes}] * 2, suffix="png")
+    for index in range(2):
+        grey = np.stack([mask_builders.painted(boxes)] * 3)
+        builders.write_raster(mask_builders.mask_path(folder, index, "Tree", suffix="png"), grey)
+    convert(folder, tmp_path / "target", "PASCAL_VOC_rectangles")
+    assert boxes_of(tmp_path / "target") == [[list(box) for box in boxes]] * 2
+
+
+@pytest.mark.parametrize("target", ["RCNN_Masks", "COCO_rectangles", "Classified_Tiles"])
+def test_of_panoptic_data_objects_take_the_classes_that_are_counted(tmp_path: Path, target: str) -> None:
+    done = convert(mask_builders.panoptic(tmp_path / "source"), tmp_path / "target", target)
+    chips = read_chips(tmp_path / "target")
+    names = ["Field", "Roof"] if target == "Classified_Tiles" else ["Roof"]
+    assert [info.name for info in done.classes] == [info.name for info in chips.classes] == names
+    assert len(chips) == 4
+    assert "Panoptic_Segmentation_Instance_Classes" not in chips.metadata

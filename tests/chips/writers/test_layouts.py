@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ import yaml
 from new_chips import CLASSES, SIZE, chip_for, facts_for, square, write_some
 
 from chipwright.chips.chipset import ClassInfo
+from chipwright.chips.folders import read_chips
 from chipwright.chips.writers.mask_labels import instance_bands
 from chipwright.chips.writers.new_chip import NewObject
+from chipwright.chips.writers.writing import open_writer
+from chipwright.errors import OptionError
 
 STEM = "000000000000"
 
@@ -194,3 +198,21 @@ def test_pairs_and_thematic_rasters_of_export_tiles(tmp_path: Path) -> None:
     thematic = facts_for("Export_Tiles", classes=CLASSES)
     folder = write_some(tmp_path / "thematic", "Export_Tiles", facts=thematic, label=chip_for("Classified_Tiles").label)
     assert layers(folder / "labels" / f"{STEM}.tif").max() == 7
+
+
+def test_a_chip_without_objects_has_its_empty_mask_where_readers_look(tmp_path: Path) -> None:
+    classes = (ClassInfo(value=0, name="Ground", color=(1, 1, 1)), *CLASSES)
+    facts = facts_for("RCNN_Masks", classes=classes)
+    with open_writer(tmp_path / "chips", "RCNN_Masks", facts) as writer:
+        writer.write(replace(chip_for("RCNN_Masks"), objects=()))
+    assert f"labels/Palm/{STEM}.tif" in tree(tmp_path / "chips")
+    assert len(read_chips(tmp_path / "chips")) == 1
+
+
+def test_objects_of_background_are_refused(tmp_path: Path) -> None:
+    classes = (ClassInfo(value=0, name="Ground", color=(1, 1, 1)), *CLASSES)
+    with (
+        pytest.raises(OptionError, match="objects of the class values 0; the values of classes with instances must start at 1"),
+        open_writer(tmp_path / "chips", "RCNN_Masks", facts_for("RCNN_Masks", classes=classes)) as writer,
+    ):
+        writer.write(replace(chip_for("RCNN_Masks"), objects=(square(0, 2, 2),)))

@@ -127,17 +127,25 @@ def sub_folder(root: Path, entries: Mapping[str, str], *names: str) -> Path | No
     return None
 
 
-def entries_of(folder: Path) -> dict[str, str]:
-    """Return the names in a folder by their lower-case names.
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted.
 
     Raises:
         DataError: if it cannot be listed.
     """
     try:
-        names = sorted((path.name for path in folder.iterdir()), reverse=True)
+        return sorted(path.name for path in folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror or error}.") from error
-    return {name.lower(): name for name in names}
+
+
+def entries_of(folder: Path) -> dict[str, str]:
+    """Return the names in a folder by their lower-case names, of several that differ in case the first.
+
+    Raises:
+        DataError: if it cannot be listed.
+    """
+    return {name.lower(): name for name in reversed(names_in(folder))}
 
 
 def open_export(given: Path, root: Path, entries: Mapping[str, str]) -> Export:

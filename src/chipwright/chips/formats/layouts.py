@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from chipwright.chips.formats.esri import EMD, TOTALS, Export, entries_of, sub_folder
+from chipwright.chips.formats.esri import EMD, TOTALS, Export, entries_of, names_in, sub_folder
 from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, files_in, images_folder
 
 IMAGE_FOLDERS = ("images", "JPEGImages", "image_2", "obj_train_data")
@@ -129,9 +129,8 @@ def _is_export(folder: Path) -> bool:
 
 def class_folders(folder: Path) -> dict[Path, bool]:
     """Return the folders in a folder, by name, and whether images lie directly in each; hidden ones are left out."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if not entry.name.startswith(".") and (folder / entry.name).is_dir()]
-    return {folder / name: has_images(folder / name) for name in sorted(names)}
+    names = [name for name in names_in(folder) if not name.startswith(".") and (folder / name).is_dir()]
+    return {folder / name: has_images(folder / name) for name in names}
 
 
 def is_sorted(images: Path) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chipwright.chips.formats.classes import DraftClass, Lookup, declared, named
-from chipwright.chips.formats.esri import Export, counted, entries_of
+from chipwright.chips.formats.esri import Export, counted, entries_of, names_in
 from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, NO_LABEL, Sample, holding, images_folder, paired, stems
 from chipwright.errors import DataError, listed
 
@@ -52,7 +52,7 @@ def inner_folders(folder: Path) -> tuple[list[Path], list[Path]]:
     home = folder.resolve()
     inside: list[Path] = []
     outside: list[Path] = []
-    for name in sorted(entries_of(folder).values()):
+    for name in names_in(folder):
         path = folder / name
         if not name.startswith(".") and path.is_dir():
             (inside if path.resolve().is_relative_to(home) else outside).append(path)

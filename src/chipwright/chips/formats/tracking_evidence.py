@@ -12,7 +12,7 @@ from rasterio.errors import RasterioError
 from chipwright.chips.formats.classes import Lookup, declared
 from chipwright.chips.formats.esri import Export
 from chipwright.chips.formats.mask_folders import inner_folders
-from chipwright.chips.formats.mask_survey import MaskFacts, look_at_mask
+from chipwright.chips.formats.mask_survey import MOST_OBJECTS, MaskFacts, look_at_mask
 from chipwright.chips.formats.pairing import IMAGE_SUFFIXES, stems
 from chipwright.errors import listed
 
@@ -66,12 +66,18 @@ def _overlaps(paths: Sequence[Path]) -> Iterator[float]:
     if len(paths) < 2:
         return
     for start in np.unique(np.linspace(0, len(paths) - 2, _PAIRS).astype(int)).tolist():
-        try:
-            first, second = look_at_mask(paths[start]), look_at_mask(paths[start + 1])
-        except (RasterioError, OSError, ValueError):
-            continue
-        if isinstance(first, MaskFacts) and isinstance(second, MaskFacts):
+        first, second = _mask(paths[start]), _mask(paths[start + 1])
+        if first is not None and second is not None:
             yield from _shared_overlaps(first, second)
+
+
+def _mask(path: Path) -> MaskFacts | None:
+    """Return what a mask holds; None where it cannot be read, or holds so many values that it is none."""
+    try:
+        found = look_at_mask(path)
+    except (RasterioError, OSError, ValueError):
+        return None
+    return found if isinstance(found, MaskFacts) and len(found.ids) <= MOST_OBJECTS else None
 
 
 def _shared_overlaps(first: MaskFacts, second: MaskFacts) -> Iterator[float]:

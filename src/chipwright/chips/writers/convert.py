@@ -12,8 +12,10 @@ from rasterio.errors import CRSError
 
 from chipwright.chips.chipset import Account, Chip, ChipSet, ClassInfo
 from chipwright.chips.folders import read_chips
+from chipwright.chips.formats.panoptic import KEYWORD as PANOPTIC
+from chipwright.chips.formats.panoptic import THINGS
 from chipwright.chips.formats.table import CAPTIONS, CHANGE_PAIRS, TIME_SERIES, TRACKING
-from chipwright.chips.reading import read_image, read_label, whole_numbers
+from chipwright.chips.reading import read_image, read_instances, read_label
 from chipwright.chips.writers.new_chip import ChipBox, ChipFormat, ExportFacts, NewChip, NewObject
 from chipwright.chips.writers.rasters import SUFFIXES
 from chipwright.chips.writers.table import CYCLEGAN, WRITERS
@@ -30,7 +32,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_TILES, (*_TILES, _PLAIN)),
     "RCNN_Masks": ("RCNN_Masks", *_RECTANGLES, _PLAIN),
     "Classified_Tiles": ("Classified_Tiles", _PLAIN),
-    "Panoptic_Segmentation": ("Panoptic_Segmentation", "Classified_Tiles", "RCNN_Masks", *_RECTANGLES, _PLAIN),
+    PANOPTIC: (PANOPTIC, "Classified_Tiles", "RCNN_Masks", *_RECTANGLES, _PLAIN),
     CHANGE_PAIRS: (CHANGE_PAIRS, _PLAIN),
     CAPTIONS: (CAPTIONS, _PLAIN),
     TRACKING: (TRACKING, _PLAIN),
@@ -45,7 +47,7 @@ _NEEDS = {
     **dict.fromkeys(_TILES, "classes of whole chips"),
     "RCNN_Masks": "outlines of objects",
     "Classified_Tiles": "a class for each pixel",
-    "Panoptic_Segmentation": "a class for each pixel and outlines of objects",
+    PANOPTIC: "a class for each pixel and outlines of objects",
     CHANGE_PAIRS: "pairs of images and what changed between them",
     CAPTIONS: "captions",
     TRACKING: "outlines of objects in frames of videos",
@@ -101,11 +103,11 @@ def convert(
             raise OptionError(
                 f"{out} lies in the folder {root} that is read, into which nothing is written. Name another folder."
             )
-    facts = _facts(chips, chip_format or _own_format(chips), start_index)
+    facts = _facts(chips, keyword, chip_format or _own_format(chips), start_index)
     with open_writer(out, keyword, facts, overwrite=overwrite) as writer:
         for chip in _new_chips(chips, keyword, facts.chip_format):
             writer.write(chip)
-    return Converted(out, writer.count, chips.classes, chips.account)
+    return Converted(out, writer.count, facts.classes, chips.account)
 
 
 def _check_target(chips: ChipSet, keyword: str) -> None:
@@ -130,16 +132,17 @@ def _own_format(chips: ChipSet) -> ChipFormat:
     return own[0] if own else "TIFF"
 
 
-def _facts(chips: ChipSet, chip_format: ChipFormat, start_index: int) -> ExportFacts:
+def _facts(chips: ChipSet, keyword: str, chip_format: ChipFormat, start_index: int) -> ExportFacts:
     where = next((chip.georeference for chip in chips.chips if chip.georeference), None)
     cell = (1.0, 1.0)
     if where is not None:
         a, b, _, d, e, _ = where.transform
         cell = (float(np.hypot(a, d)), float(np.hypot(b, e)))
     second = chips.second
-    things = chips.metadata.get("Panoptic_Segmentation_Instance_Classes", [])
+    things = tuple(int(row["Value"]) for row in chips.metadata.get(THINGS, []))
+    counts_only = chips.format == PANOPTIC and keyword in ("RCNN_Masks", *_RECTANGLES)
     return ExportFacts(
-        classes=chips.classes,
+        classes=tuple(info for info in chips.classes if info.value in things) if counts_only else chips.classes,
         bands=chips.bands,
         tile_size=chips.tile_size,
         second_bands=second.bands if second else (),
@@ -150,8 +153,8 @@ def _facts(chips: ChipSet, chip_format: ChipFormat, start_index: int) -> ExportF
         cell_size=cell,
         wkid=_wkid(where.crs) if where else None,
         image_space=chips.image_space,
-        instance_classes=tuple(int(row["Value"]) for row in things),
-        metadata=chips.metadata,
+        instance_classes=things,
+        metadata={key: value for key, value in chips.metadata.items() if key != THINGS or keyword == PANOPTIC},
     )
 
 
@@ -208,11 +211,11 @@ def _objects(chip: Chip, keyword: str) -> Iterator[NewObject]:
         for box, value in zip(chip.boxes.tolist(), chip.box_values.tolist(), strict=True):
             yield NewObject(value, (box[0], box[1], box[2], box[3]))
     for value, path in chip.masks:
-        for band in read_image(path)[0]:
-            instances = whole_numbers(band)
-            for number in np.unique(instances[instances > 0]).tolist():
-                mask = instances == number
-                yield NewObject(value, _hull(mask), mask, number if keyword == TRACKING else None)
+        instances, ids = read_instances(path)
+        for layer in instances:
+            for number in np.unique(layer[layer > 0]).tolist():
+                mask = layer == number
+                yield NewObject(value, _hull(mask), mask, int(ids[number - 1]) if keyword == TRACKING else None)
 
 
 def _hull(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> ChipBox:

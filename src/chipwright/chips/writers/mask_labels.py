@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chipwright.chips.chipset import ClassInfo
+from chipwright.chips.formats.mask_folders import FIRST_VALUE
 from chipwright.chips.writers.labels import Labels, Written, boxed
 from chipwright.chips.writers.names import class_folders, safe
 from chipwright.chips.writers.new_chip import ExportFacts, NewChip, NewObject
 from chipwright.chips.writers.raster_labels import ClassifiedTiles
 from chipwright.chips.writers.rasters import write_label
-from chipwright.errors import OptionError
+from chipwright.errors import OptionError, listed
 
 
 def instance_bands(objects: Sequence[NewObject], size: tuple[int, int]) -> NDArray[Any]:
@@ -50,25 +52,31 @@ class RcnnMasks(Labels):
     """RCNN_Masks: a folder a class, and in it a TIFF of instance numbers for each chip that shows the class.
 
     A chip without any object gets an empty raster in the first class's folder: without a label it would not count as a chip.
+    Classes under `FIRST_VALUE` have no folder, which readers would leave out.
     """
 
     def __init__(self, folder: Path, facts: ExportFacts) -> None:
         super().__init__(folder, facts)
-        self.folders = self.folder_names(facts)
+        self.folders = self.folder_names([info for info in facts.classes if info.value >= FIRST_VALUE])
 
-    def folder_names(self, facts: ExportFacts) -> dict[int, str]:
+    def folder_names(self, classes: Sequence[ClassInfo]) -> dict[int, str]:
         """Return the folder of each class value."""
-        return class_folders(facts.classes)
+        return class_folders(classes)
 
     def write(self, chip: NewChip, stem: str, image: str) -> Written:
+        if lost := sorted({one.value for one in chip.objects} - self.folders.keys()):
+            raise OptionError(
+                f"Chip {stem} has objects of the class values {listed(lost)}; the values of classes with instances must start "
+                f"at {FIRST_VALUE}. Give the classes other values."
+            )
         return write_instances(self, "labels", self.folders, chip, stem, empty=True)
 
 
 class TimeSeries(RcnnMasks):
     """Multidimensional time series: RCNN_Masks whose folders are class values."""
 
-    def folder_names(self, facts: ExportFacts) -> dict[int, str]:
-        return {info.value: str(info.value) for info in facts.classes}
+    def folder_names(self, classes: Sequence[ClassInfo]) -> dict[int, str]:
+        return {info.value: str(info.value) for info in classes}
 
     def metadata(self) -> dict[str, Any]:
         dates = self.facts.metadata.get("DimensionValues")
