@@ -69,7 +69,9 @@ def test_every_family_can_be_dilated(keyword: str, output_stride: int) -> None:
     assert [shape[-2:] for shape in maps] == [(128 // stride, 192 // stride) for stride in backbone.strides]
 
 
-@pytest.mark.parametrize(("keyword", "count"), [("RESNET34", 21_284_672), ("VGG16", 14_714_688), ("RESNET50", 23_508_032)])
+@pytest.mark.parametrize(
+    ("keyword", "count"), [("RESNET34", 21_284_672), ("VGG16", 14_714_688), ("RESNET50", 23_508_032), ("DARKNET53", 40_584_928)]
+)
 def test_a_backbone_has_the_parameters_of_the_published_network_without_its_head(keyword: str, count: int) -> None:
     with torch.device("meta"):
         assert parameter_count(create_backbone(keyword, 3)) == count

@@ -109,7 +109,13 @@ def test_torchvisions_files_give_torchvisions_features(keyword: str, suffix: str
 
 
 @pytest.mark.parametrize(
-    ("keyword", "name"), [("RESNET18", "resnet18"), ("MOBILENET_V2", "mobilenetv2_100"), ("timm:test_byobnet", "test_byobnet")]
+    ("keyword", "name"),
+    [
+        ("RESNET18", "resnet18"),
+        ("MOBILENET_V2", "mobilenetv2_100"),
+        ("timm:test_byobnet", "test_byobnet"),
+        pytest.param("DARKNET53", "darknet53", marks=pytest.mark.slow),
+    ],
 )
 def test_timms_files_give_timms_features(keyword: str, name: str, tmp_path: Path) -> None:
     network = lively(timm.create_model(name, num_classes=5))

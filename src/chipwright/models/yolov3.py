@@ -1,0 +1,134 @@
+"""YOLOV3: YOLOv3 on Darknet-53 or any backbone with maps of strides 8, 16 and 32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from chipwright.chips.chipset import ChipSet
+from chipwright.models.base import Arguments, BackboneArguments, BackboneRule, Tiny
+from chipwright.models.detector import DetectorType, boxes_of
+from chipwright.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from chipwright.networks.weights import BackboneWeights
+    from chipwright.tasks.base import Task
+
+ANCHORS = 9
+
+Side = Annotated[float, Field(gt=0)]
+
+
+class YoloArguments(BackboneArguments):
+    """Arguments of YOLOV3."""
+
+    anchors: list[tuple[Side, Side]] | None = Field(
+        None,
+        min_length=ANCHORS,
+        max_length=ANCHORS,
+        description="Nine widths and heights of anchors in pixels; default: clustered from the training boxes.",
+    )
+    match_iou_thresh: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="IoU in shape from which an anchor is taught an object beside the likest one; 1 as in the paper.",
+    )
+    box_score_thresh: float = Field(0.01, ge=0, lt=1, description="Least score of the boxes returned in inference.")
+    box_nms_thresh: float = Field(
+        0.45, ge=0, le=1, description="IoU above which the weaker of two boxes of a class is suppressed."
+    )
+    box_detections_per_img: int = Field(300, ge=1, description="Most boxes returned for an image, all classes together.")
+
+    def network_settings(self) -> dict[str, Any]:
+        """Return the arguments that the network takes, by name."""
+        return {name: value for name, value in self.model_dump().items() if name.endswith(("_thresh", "_img"))}
+
+
+class YoloV3(DetectorType):
+    """YOLOv3 (Redmon & Farhadi 2018)."""
+
+    keyword = "YOLOV3"
+    title = "YOLOv3 (object detection)"
+    paper = "Redmon, Farhadi: YOLOv3: An Incremental Improvement. 2018, arXiv:1804.02767"
+    arguments: ClassVar[type[Arguments]] = YoloArguments
+    backbones = BackboneRule("DARKNET53", families=("darknet", "mobilenet"))
+    tiny = Tiny(learning_rate=3e-3)
+    learning_rate: ClassVar[float] = 1e-3
+    """Rate without a range test, measured on `voc_palm`."""
+    emd: ClassVar[dict[str, Any]] = {
+        "ModelType": "ObjectDetection",
+        "ModelName": "YOLOv3",
+        "SupportsVariableTileSize": False,
+    }
+
+    def detections(self, arguments: dict[str, Any]) -> int:
+        """Return `box_detections_per_img`."""
+        return int(arguments["box_detections_per_img"])
+
+    def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return `anchors`, nine (width, height) in pixels by rising area, and `notes` on them and on the boxes."""
+        assert isinstance(arguments, YoloArguments)
+        anchors, notes = fitted_anchors(chips, arguments.anchors, earlier)
+        notes += self.crowded(chips, arguments.model_dump(), " (box_detections_per_img); raise that to find them all")
+        return {"anchors": anchors} | ({"notes": notes} if notes else {})
+
+    def build(self, spec: ModelSpec, weights: BackboneWeights | None) -> nn.Module:
+        """Return the network for the spec's classes."""
+        from chipwright.networks.backbones import create_backbone
+        from chipwright.networks.yolov3 import YOLOv3
+
+        arguments = YoloArguments.model_validate(spec.arguments)
+        backbone = create_backbone(
+            spec.backbone or self.backbones.default,
+            len(spec.bands),
+            weights,
+            weight_init_scheme=arguments.weight_init_scheme,
+        )
+        return YOLOv3(backbone, len(spec.classes), anchors=spec.fitted["anchors"], **arguments.network_settings())
+
+    def task(self, spec: ModelSpec) -> Task:
+        """Return the detection task, at YOLOv3's own learning rate."""
+        task = super().task(spec)
+        task.default_learning_rate = self.learning_rate
+        return task
+
+    def emd_keys(self, spec: ModelSpec) -> dict[str, Any]:
+        """Return the family's keys: anchors and number of bands."""
+        return self.emd | {"anchors": spec.fitted["anchors"], "n_bands": len(spec.bands)}
+
+
+def fitted_anchors(
+    chips: ChipSet, given: list[tuple[float, float]] | None, earlier: Mapping[str, Any] | None
+) -> tuple[list[list[float]], list[str]]:
+    """Return nine anchors as (width, height) in pixels by rising area, and what to say of them.
+
+    Those `given` come first, then a pretrained model's own, `earlier`, since its heads know no others; else they are clustered
+    from the boxes, and the paper's are taken where these have fewer than nine different sizes.
+    """
+    from chipwright.networks.anchor_shapes import cluster_shapes, shape_overlaps
+    from chipwright.networks.yolov3 import COCO_ANCHORS
+
+    if given is not None:
+        return sorted(([w, h] for w, h in given), key=lambda size: size[0] * size[1]), []
+    if earlier is not None and "anchors" in earlier:
+        return earlier["anchors"], []
+    boxes = boxes_of(chips)
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    found = cluster_shapes(sizes, ANCHORS)
+    if found is None:
+        return [list(map(float, size)) for size in COCO_ANCHORS], [
+            f"The {len(sizes)} training boxes have fewer than {ANCHORS} different sizes, so the anchors are those of the paper."
+        ]
+    anchors = np.maximum(found.round(1), 1.0)
+    overlap = shape_overlaps(sizes, anchors).max(1).mean()
+    text = ", ".join(f"{width:.0f} x {height:.0f}" for width, height in anchors)
+    return anchors.tolist(), [f"Anchors clustered from {len(sizes)} boxes: {text} px (mean best IoU {overlap:.2f})."]
+
+
+YOLOV3 = YoloV3()
