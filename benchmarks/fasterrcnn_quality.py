@@ -85,7 +85,8 @@ def plain(folder: Path, seed: int, epochs: int, batch: int, freeze: bool, precis
             optimizer.step()
         with accelerator.autocast():
             score = measured(network, task, validation)
-        console.say(f"torchvision's loop, seed {seed}: epoch {epoch + 1} of {epochs}, loss {float(loss.detach()):.3f}, AP50 {score:.3f}")
+        value = float(loss.detach())
+        console.say(f"torchvision's loop, seed {seed}: epoch {epoch + 1} of {epochs}, loss {value:.3f}, AP50 {score:.3f}")
     return score, time.perf_counter() - started
 
 
