@@ -339,3 +339,19 @@ def test_importing_the_package_costs_no_torch() -> None:
     script = "import sys, chipwright.package; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"normalization__mean": [1.0]}, r"Chipwright\.spec\.normalization: it is for 1 and 3 bands, the model has 3"),
+        ({"normalization__minimum": []}, r"Chipwright\.spec\.normalization: it is for 0 and 3 bands, the model has 3"),
+        ({"bands": ["a"] * 20_000}, r"Chipwright\.spec\.bands: it lists 20000, and a model has at most 10000"),
+    ],
+)
+def test_a_spec_that_contradicts_itself_is_refused(saved: Saver, changes: dict[str, Any], sentence: str) -> None:
+    folder = saved()
+    edit(folder, **{f"Chipwright__spec__{key}": value for key, value in changes.items()})
+
+    with pytest.raises(PackageError, match=sentence):
+        open_package(folder)

@@ -8,17 +8,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from chipwright.errors import PackageError
+from chipwright.errors import PackageError, listed
 from chipwright.package.emd import KEY, VERSION
 from chipwright.package.members import Members, unsafe_part
 from chipwright.package.plain import decode, deeper_than
-from chipwright.spec import ModelSpec
+from chipwright.spec import ModelSpec, Normalization
 
 EMD_BYTES = 64 * 2**20
 """Largest `.emd` that is read; real ones hold some kilobytes."""
 
 EMD_DEPTH = 64
 """Deepest nesting of an `.emd` that is read; real ones have a few levels."""
+
+_MOST_BANDS = 10_000
+
+_MOST_CLASSES = 2**16
 
 _PARTS = ("spec", "weights", "metrics", "facts")
 """What stands under `KEY` beside the version."""
@@ -84,11 +88,23 @@ def read_spec(own: Mapping[str, Any], where: str) -> ModelSpec:
         PackageError: if it does not hold what a model needs.
     """
     try:
-        return ModelSpec.model_validate(own["spec"])
+        spec = ModelSpec.model_validate(own["spec"])
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in (KEY, "spec", *first["loc"]))
         raise PackageError(f"{where} is damaged at {key}: {first['msg']}. Export the package again.") from error
+    for key, count, most in (("bands", len(spec.bands), _MOST_BANDS), ("classes", len(spec.classes), _MOST_CLASSES)):
+        if count > most:
+            raise PackageError(f"{where} is damaged at {KEY}.spec.{key}: it lists {count}, and a model has at most {most}.")
+    _check_scaling(spec.normalization, len(spec.bands), f"{where} is damaged at {KEY}.spec.normalization")
+    return spec
+
+
+def _check_scaling(scaling: Normalization, bands: int, fault: str) -> None:
+    given = (scaling.mean, scaling.std, scaling.minimum, scaling.maximum)
+    counts = sorted({len(values) for values in given if values is not None})
+    if counts != [bands]:
+        raise PackageError(f"{fault}: it is for {listed(counts)} bands, the model has {bands}. Export the package again.")
 
 
 def model_file(emd: Mapping[str, Any], where: str) -> str:
