@@ -21,7 +21,7 @@ BACKBONE, WEIGHTS = "MOBILENET_V2", "weights/mobilenet_v2_imagenet_from_quant.sa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("keyword", "steps"), [("RETINANET", 160)])
+@pytest.mark.parametrize(("keyword", "steps"), [("SSD", 240), ("RETINANET", 160)])
 def test_eight_chips_are_learnt_by_heart(keyword: str, steps: int, data: Path) -> None:
     chips = read_chips([data / "voc_palm"])
     chips = chips.subset(range(0, 200, 25))
