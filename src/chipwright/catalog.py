@@ -30,8 +30,8 @@ class Row:
 
 
 _ROWS = (
-    Row("SSD", "Single Shot Detector (object detection)"),
-    Row("RETINANET", "RetinaNet (object detection)"),
+    Row("SSD", "Single Shot Detector (object detection)", "chipwright.models.ssd:SSD"),
+    Row("RETINANET", "RetinaNet (object detection)", "chipwright.models.retinanet:RETINANET"),
     Row("YOLOV3", "YOLOv3 (object detection)", "chipwright.models.yolov3:YOLOV3"),
     Row("FASTERRCNN", "Faster R-CNN (object detection)", "chipwright.models.fasterrcnn:FASTERRCNN"),
     Row("MMDETECTION", "MMDetection (object detection)"),

@@ -5,65 +5,17 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from detector_builders import chips_of as chips
+from detector_builders import spec_of
 
 from chipwright.catalog import find
-from chipwright.chips.chipset import BandStatistics, Chip, ChipSet, ClassInfo
 from chipwright.errors import DataError, OptionError
 from chipwright.models.fasterrcnn import FASTERRCNN, RegionArguments
 from chipwright.models.parsing import parse_arguments
 from chipwright.networks.fasterrcnn import FasterRCNN
-from chipwright.spec import ModelSpec, Normalization
 from chipwright.tasks.detection import DetectionTask
-
-STATISTICS = BandStatistics(minimum=(0.0,) * 4, maximum=(255.0,) * 4, mean=(90.0,) * 4, std=(40.0,) * 4, source="export")
-
-
-def chips(*sides: float, boxes: int = 5) -> ChipSet:
-    """Return a set with a chip a side, holding square boxes of that side; side 0 makes a chip without boxes."""
-    rng = np.random.default_rng(0)
-    made = []
-    for index, side in enumerate(sides):
-        corner = rng.uniform(0, 100, (boxes if side else 0, 2))
-        made.append(
-            Chip(
-                name=str(index),
-                folder=0,
-                images=(Path(f"{index}.tif"),),
-                width=256,
-                height=256,
-                boxes=np.concatenate([corner, corner + side], 1).astype(np.float32),
-                box_values=np.ones(len(corner), np.int64),
-            )
-        )
-    return ChipSet(
-        folders=(Path("chips"),),
-        format="PASCAL_VOC_rectangles",
-        chips=tuple(made),
-        classes=(ClassInfo(value=1, name="Palm", color=(0, 255, 0)),),
-        bands=("Red", "Green", "Blue", "NearInfrared"),
-        dtype="uint8",
-        tile_size=(256, 256),
-        statistics=STATISTICS,
-    )
-
-
-def spec(**changes: object) -> ModelSpec:
-    settings = {
-        "model_type": "FASTERRCNN",
-        "arguments": RegionArguments().model_dump(),
-        "backbone": "timm:test_resnet",
-        "classes": (ClassInfo(value=1, name="Palm", color=(0, 255, 0)), ClassInfo(value=4, name="Roof", color=(9, 9, 9))),
-        "bands": ("Red", "Green", "Blue", "NearInfrared"),
-        "dtype": "uint8",
-        "chip_size": (64, 64),
-        "normalization": Normalization(mean=STATISTICS.mean, std=STATISTICS.std),
-        "statistics": STATISTICS,
-        "metadata_format": "PASCAL_VOC_rectangles",
-    }
-    return ModelSpec.model_validate(settings | changes)
 
 
 def test_the_catalog_knows_it() -> None:
@@ -127,7 +79,7 @@ def test_the_network_is_built_from_the_spec_alone() -> None:
     arguments = RegionArguments(box_detections_per_img=7, rpn_nms_thresh=0.6)
     fitted = {"anchor_sizes": [8, 12, 16, 24, 32]}
 
-    network = FASTERRCNN.build(spec(arguments=arguments.model_dump(), fitted=fitted), None)
+    network = FASTERRCNN.build(spec_of("FASTERRCNN", arguments, fitted=fitted), None)
 
     assert isinstance(network, FasterRCNN)
     assert network.roi_heads.detections_per_img == 7
@@ -138,7 +90,7 @@ def test_the_network_is_built_from_the_spec_alone() -> None:
 
 
 def test_its_task_is_detection_of_as_many_boxes_as_asked_for() -> None:
-    task = FASTERRCNN.task(spec(arguments=RegionArguments(box_detections_per_img=7).model_dump()))
+    task = FASTERRCNN.task(spec_of("FASTERRCNN", RegionArguments(box_detections_per_img=7)))
 
     assert isinstance(task, DetectionTask)
     assert task.max_detections == 7

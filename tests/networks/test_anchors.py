@@ -8,7 +8,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
 
-from chipwright.networks.anchors import best_overlaps, default_sizes, fit_sizes
+from chipwright.networks.anchors import best_overlaps, default_sizes, fit_sizes, level_sizes
 
 STRIDES = (4, 8, 16, 32, 64)
 
@@ -52,3 +52,21 @@ def test_no_boxes_need_no_anchors() -> None:
 
 def test_torchvisions_sizes_are_eight_strides() -> None:
     assert default_sizes(STRIDES) == (32, 64, 128, 256, 512)
+
+
+def test_anchor_sizes_are_given_by_stride() -> None:
+    assert level_sizes((4, 8, 16, 32, 64), None) == (32, 64, 128, 256, 512)
+    assert level_sizes((4, 8, 16, 32, 64), [8, 12, 16, 24, 32]) == (8, 12, 16, 24, 32)
+    assert level_sizes((8, 16, 32, 64), [8, 12, 16, 24, 32]) == (12, 16, 24, 32)
+    assert level_sizes((32, 64, 128), [8, 12, 16, 24, 32]) == (24, 32, 64)
+    assert level_sizes((8, 16), None, finest=8, per_stride=4) == (32, 64)
+    assert level_sizes((8, 16), [10, 20], finest=8) == (10, 20)
+
+
+def test_scales_and_ratios_of_a_place_count_when_sizes_are_fitted() -> None:
+    """Boxes of twice their width in height, of half the usual side: a network with such anchors needs no others."""
+    corner = np.random.default_rng(0).uniform(40, 150, (200, 2))
+    tall = np.concatenate([corner, corner + np.array([11.3, 22.6])], 1)
+
+    assert fit_sizes(tall, (8, 16), ratios=(1.0,), per_stride=4) is not None
+    assert fit_sizes(tall, (8, 16), ratios=(2.0,), scales=(1.0, 0.5), per_stride=4) is None

@@ -8,55 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from detector_builders import Convolutions, TorchvisionBody, target
 from torch import Tensor, nn
-from torchvision.models import resnet18
-from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection import FasterRCNN as TorchvisionFasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 from chipwright.networks.detection import padded_batch
-from chipwright.networks.fasterrcnn import FasterRCNN, level_sizes
+from chipwright.networks.fasterrcnn import FasterRCNN
 
 SMALL = {"pyramid_channels": 16, "representation": 32, "box_batch_size_per_image": 32, "rpn_post_nms_top_n_train": 100}
-
-
-class Convolutions(nn.Module):
-    """The smallest backbone: one strided convolution and normalisation a map, strides 2 to 32."""
-
-    def __init__(self, bands: int = 3, width: int = 8) -> None:
-        super().__init__()
-        self.channels = (width,) * 5
-        self.strides = (2, 4, 8, 16, 32)
-        sides = zip((bands, *self.channels), self.channels, strict=False)
-        self.steps = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(have, make, 3, 2, 1), nn.BatchNorm2d(make), nn.ReLU()) for have, make in sides
-        )
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        maps = []
-        for step in self.steps:
-            images = step(images)
-            maps.append(images)
-        return maps
-
-
-class TorchvisionBody(nn.Module):
-    """torchvision's ResNet-18 as a backbone of ours."""
-
-    channels, strides = (64, 128, 256, 512), (4, 8, 16, 32)
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers = {f"layer{number}": str(number - 1) for number in range(1, 5)}
-        self.body = IntermediateLayerGetter(resnet18(weights=None), layers)
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        return list(self.body(images).values())
-
-
-def target(*boxes: tuple[float, float, float, float]) -> dict[str, Tensor]:
-    return {"boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), "labels": torch.arange(len(boxes)) % 2 + 1}
 
 
 def small_network(bands: int = 3, classes: int = 3, **settings: object) -> FasterRCNN:
@@ -216,13 +177,6 @@ def test_anchors_stay_exact_in_reduced_precision() -> None:
     )
 
     torch.testing.assert_close(reduced, exact, rtol=0, atol=0)
-
-
-def test_anchor_sizes_are_given_by_stride() -> None:
-    assert level_sizes((4, 8, 16, 32, 64), None) == (32, 64, 128, 256, 512)
-    assert level_sizes((4, 8, 16, 32, 64), [8, 12, 16, 24, 32]) == (8, 12, 16, 24, 32)
-    assert level_sizes((8, 16, 32, 64), [8, 12, 16, 24, 32]) == (12, 16, 24, 32)
-    assert level_sizes((32, 64, 128), [8, 12, 16, 24, 32]) == (24, 32, 64)
 
 
 def test_fitted_anchor_sizes_reach_the_proposals() -> None:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from chipwright.chips.chipset import ChipSet
 from chipwright.models.base import Arguments, BackboneArguments, BackboneRule, Tiny
-from chipwright.models.detector import DetectorType, boxes_of
+from chipwright.models.detector import DetectorType, fitted_sizes
 from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -104,14 +104,10 @@ class FasterRcnn(DetectorType):
         "SupportsVariableTileSize": False,
     }
 
-    def detections(self, arguments: dict[str, Any]) -> int:
-        """Return `box_detections_per_img`."""
-        return int(arguments["box_detections_per_img"])
-
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return `anchor_sizes` for strides 4, 8, ... where torchvision's match the boxes badly, and `notes` on the boxes."""
         fitted, notes = fitted_anchors(chips, earlier)
-        notes += self.crowded(chips, arguments.model_dump(), " (box_detections_per_img); raise that to find them all")
+        notes += self.crowded(chips, arguments.model_dump())
         return fitted | ({"notes": notes} if notes else {})
 
     def build(self, spec: ModelSpec, weights: BackboneWeights | None) -> nn.Module:
@@ -135,25 +131,8 @@ class FasterRcnn(DetectorType):
 
 
 def fitted_anchors(chips: ChipSet, earlier: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
-    """Return {"anchor_sizes": sides in pixels} where torchvision's anchors match the boxes badly, and what to say of it.
-
-    A pretrained model's own, `earlier`, are kept: its proposal head knows no others.
-    """
-    from chipwright.networks.anchors import default_sizes, fit_sizes
-
-    if earlier is not None:
-        return {name: value for name, value in earlier.items() if name == "anchor_sizes"}, []
-    fit = fit_sizes(boxes_of(chips), PYRAMID_STRIDES)
-    if fit is None:
-        return {}, []
-    return {"anchor_sizes": list(fit.sizes)}, [
-        f"Anchors of {_sides(fit.sizes)} px were fitted to the boxes: the usual {_sides(default_sizes(PYRAMID_STRIDES))} px "
-        f"match them badly (median best IoU {fit.before:.2f}, now {fit.after:.2f})."
-    ]
-
-
-def _sides(sizes: Any) -> str:
-    return ", ".join(f"{size:g}" for size in sizes)
+    """Return {"anchor_sizes": sides in pixels} where torchvision's anchors match the boxes badly, and what to say of it."""
+    return fitted_sizes(chips, earlier, PYRAMID_STRIDES)
 
 
 FASTERRCNN = FasterRcnn()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -21,9 +22,23 @@ _FINEST_SIZES = tuple(4.0 * 2 ** (step / 4) for step in range(17))
 _STEPS = (2**0.5, 2.0)
 
 
-def default_sizes(strides: Sequence[int]) -> tuple[float, ...]:
-    """Return torchvision's anchor side for levels of these strides."""
-    return tuple(SIZE_PER_STRIDE * stride for stride in strides)
+def default_sizes(strides: Sequence[int], per_stride: float = SIZE_PER_STRIDE) -> tuple[float, ...]:
+    """Return the usual anchor side for levels of these strides; torchvision's Faster R-CNN's if `per_stride` is not given."""
+    return tuple(per_stride * stride for stride in strides)
+
+
+def level_sizes(
+    strides: Sequence[int], anchor_sizes: Sequence[float] | None, finest: int = 4, per_stride: float = SIZE_PER_STRIDE
+) -> tuple[float, ...]:
+    """Return the anchor side of every level from sides given for strides `finest`, twice that, ..., or the usual ones.
+
+    Levels beyond the last side given go on in its proportion to the stride.
+    """
+    if not anchor_sizes:
+        return default_sizes(strides, per_stride)
+    last = len(anchor_sizes) - 1
+    places = [max(0, round(math.log2(stride / finest))) for stride in strides]
+    return tuple(anchor_sizes[min(place, last)] * 2.0 ** max(0, place - last) for place in places)
 
 
 def best_overlaps(
@@ -54,26 +69,44 @@ class AnchorFit:
     after: float
 
 
-def fit_sizes(boxes: NDArray[Any], strides: Sequence[int]) -> AnchorFit | None:
-    """Return anchor sides fitted to boxes (count, 4), or None where torchvision's match them well.
+def fit_sizes(
+    boxes: NDArray[Any],
+    strides: Sequence[int],
+    ratios: Sequence[float] = RATIOS,
+    scales: Sequence[float] = (1.0,),
+    per_stride: float = SIZE_PER_STRIDE,
+) -> AnchorFit | None:
+    """Return anchor sides fitted to boxes (count, 4), or None where the usual ones match them well.
 
     They match well when both the median box and half of all boxes reach an IoU of 0.5 with some anchor. Otherwise sides rise
     geometrically from a finest one, both chosen for the highest mean IoU. The search is exhaustive: no chance is in it.
+
+    Args:
+        boxes: in pixels.
+        strides: of the levels, each of which has one side.
+        ratios: heights over widths of a place's anchors.
+        scales: a place's anchors have a level's side times each of these.
+        per_stride: the usual side over the stride.
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     if not len(boxes):
         return None
     boxes = boxes[:: -(-len(boxes) // _MOST_BOXES)]
-    before = best_overlaps(boxes, default_sizes(strides), strides)
+
+    def overlaps(sides: Sequence[float]) -> NDArray[np.float64]:
+        scaled = [side * scale for side in sides for scale in scales]
+        return best_overlaps(boxes, scaled, np.repeat(strides, len(scales)).tolist(), ratios)
+
+    before = overlaps(default_sizes(strides, per_stride))
     if np.median(before) >= 0.5:
         return None
 
-    def sides(finest: float, step: float) -> tuple[float, ...]:
+    def rising(finest: float, step: float) -> tuple[float, ...]:
         return tuple(2.0 * max(1, round(finest * step**level / 2)) for level in range(len(strides)))
 
-    candidates = dict.fromkeys(sides(finest, step) for step, finest in product(_STEPS, _FINEST_SIZES))
-    best = max(candidates, key=lambda sizes: float(best_overlaps(boxes, sizes, strides).mean()))
-    after = best_overlaps(boxes, best, strides)
+    candidates = dict.fromkeys(rising(finest, step) for step, finest in product(_STEPS, _FINEST_SIZES))
+    best = max(candidates, key=lambda sides: float(overlaps(sides).mean()))
+    after = overlaps(best)
     if after.mean() < before.mean() + 0.05:
         return None
     return AnchorFit(best, float(np.median(before)), float(np.median(after)))

@@ -11,15 +11,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
+from torchvision.models.detection._utils import _topk_min
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import batched_nms
 
 Target = dict[str, Tensor]
 Detection = dict[str, Tensor]
 Losses = dict[str, Tensor]
+
+
+class ExactAnchors(AnchorGenerator):
+    """torchvision's anchors, float32 whatever the maps are: in bfloat16 no coordinate above 256 px is exact."""
+
+    def set_cell_anchors(self, dtype: torch.dtype, device: torch.device) -> None:
+        """Move the anchors to the device, in float32."""
+        super().set_cell_anchors(torch.float32, device)
 
 
 @contextmanager
@@ -69,6 +81,22 @@ def losses_and_detections(
     with loss_branch(network):
         losses = network(images, targets)
     return losses, network(images)
+
+
+def best_scores(logits: Tensor, threshold: float, most: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return anchors, labels from 1 and scores of the `most` best of logits (anchors, classes) that score above `threshold`."""
+    scores = logits.sigmoid().flatten()
+    places = torch.where(scores > threshold)[0]
+    scores, order = scores[places].topk(_topk_min(places, most, 0))
+    places = places[order]
+    classes = logits.shape[-1]
+    return torch.div(places, classes, rounding_mode="floor"), places % classes + 1, scores
+
+
+def suppressed(boxes: Tensor, labels: Tensor, scores: Tensor, threshold: float, most: int) -> Detection:
+    """Return the `most` best boxes, without those that a better one of their class overlaps by more than IoU `threshold`."""
+    kept = batched_nms(boxes, scores, labels, threshold)[:most]
+    return {"boxes": boxes[kept], "labels": labels[kept], "scores": scores[kept]}
 
 
 def padded_batch(images: Sequence[Tensor], multiple: int = 32, smallest: int = 64) -> ImageList:

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
-from chipwright.networks.anchors import RATIOS, default_sizes
-from chipwright.networks.detection import Detection, Losses, Target, loss_branch, padded_batch
+from chipwright.networks.anchors import RATIOS, level_sizes
+from chipwright.networks.detection import Detection, ExactAnchors, Losses, Target, loss_branch, padded_batch
 from chipwright.networks.fpn import FeaturePyramid
 from chipwright.networks.region_pooling import RegionPool
 
@@ -80,7 +79,7 @@ class FasterRCNN(nn.Module):
         self.pyramid = FeaturePyramid(backbone.channels, backbone.strides, out_channels=pyramid_channels)
         sizes = level_sizes(self.pyramid.strides, anchor_sizes)
         self.rpn = RegionProposalNetwork(
-            _Anchors(tuple((size,) for size in sizes), (RATIOS,) * len(sizes)),
+            ExactAnchors(tuple((size,) for size in sizes), (RATIOS,) * len(sizes)),
             _ProposalHead(pyramid_channels, len(RATIOS)),
             rpn_fg_iou_thresh,
             rpn_bg_iou_thresh,
@@ -141,26 +140,6 @@ class FasterRCNN(nn.Module):
             f"{predictor}.bbox_pred.weight": (4, 4),
             f"{predictor}.bbox_pred.bias": (4, 4),
         }
-
-
-def level_sizes(strides: Sequence[int], anchor_sizes: Sequence[float] | None) -> tuple[float, ...]:
-    """Return the anchor side of every level from sides given for strides 4, 8, 16, ..., or torchvision's where none are given.
-
-    Levels beyond the last side given go on in its proportion to the stride.
-    """
-    if not anchor_sizes:
-        return default_sizes(strides)
-    last = len(anchor_sizes) - 1
-    places = [max(0, round(math.log2(stride / 4))) for stride in strides]
-    return tuple(anchor_sizes[min(place, last)] * 2.0 ** max(0, place - last) for place in places)
-
-
-class _Anchors(AnchorGenerator):
-    """Anchors that stay float32 whatever the maps are: in bfloat16 no coordinate above 256 px is exact."""
-
-    def set_cell_anchors(self, dtype: torch.dtype, device: torch.device) -> None:
-        """Move the anchors to the device, in float32."""
-        super().set_cell_anchors(torch.float32, device)
 
 
 class _ProposalHead(RPNHead):

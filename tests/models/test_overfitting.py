@@ -1,0 +1,73 @@
+"""A detector that cannot learn eight real chips by heart has a fault in its matching, its losses or its boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from chipwright import catalog
+from chipwright.chips.folders import read_chips
+from chipwright.chips.reading import ChipReader
+from chipwright.engine.feed import Feed
+from chipwright.engine.seeds import seed_build, seed_step
+from chipwright.networks.pretrained import freeze_loaded, train_mode
+from chipwright.networks.weights import find_weights
+from chipwright.normalization import choose_normalization
+from chipwright.spec import ModelSpec
+
+BACKBONE, WEIGHTS = "MOBILENET_V2", "weights/mobilenet_v2_imagenet_from_quant.safetensors"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("keyword", "steps"), [("SSD", 240), ("RETINANET", 160)])
+def test_eight_chips_are_learnt_by_heart(keyword: str, steps: int, data: Path) -> None:
+    chips = read_chips([data / "voc_palm"])
+    chips = chips.subset(range(0, 200, 25))
+    model, weights = catalog.find(keyword), find_weights(BACKBONE, str(data / WEIGHTS))
+    assert weights is not None
+    arguments = model.arguments()
+    spec = ModelSpec(
+        model_type=keyword,
+        arguments=arguments.model_dump(),
+        backbone=BACKBONE,
+        classes=chips.classes,
+        bands=chips.bands,
+        dtype=chips.dtype,
+        chip_size=chips.tile_size,
+        normalization=choose_normalization(chips, (weights.mean, weights.std)),
+        statistics=chips.statistics,
+        metadata_format=chips.format,
+        fitted=model.fit(chips, arguments),
+    )
+    task = model.task(spec)
+    seed_build(0)
+    network = model.build(spec, weights)
+    freeze_loaded(network)
+    feed = Feed(task, chips.chips, ChipReader(None, cache_bytes=2**28), 4, shuffle=True)
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=task.default_learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, task.default_learning_rate, total_steps=steps)
+    device = torch.device("cpu")
+    for step in range(steps):
+        epoch, start = divmod(step, len(feed))
+        train_mode(network)
+        seed_step(0, epoch, start)
+        batch = task.to_device(next(iter(feed.batches(epoch, start))), device)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            losses = task.losses({"network": network}, batch, task.phases[0])
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        if task.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, task.gradient_clip)
+        optimizer.step()
+        schedule.step()
+    network.eval()
+    metrics = task.metrics()
+    with torch.inference_mode():
+        for batch in feed.batches():
+            batch = task.to_device(batch, device)
+            metrics.update(task.predict(network, batch), batch)
+
+    assert metrics.compute().scalars["average_precision"] > 0.95
