@@ -133,7 +133,7 @@ def test_a_model_is_not_stored_inside_the_training_data(chips: Path, capsys: Any
         ("empty_folder", "empty_folder"),
         ("all_negative", "box"),
         ("one_chip_only", "1 chip"),
-        ("masks_background_only", "RCNN_Masks"),
+        ("masks_background_only", "an object in its masks"),
     ],
 )
 def test_faulty_folders_are_refused(folder: str, sentence: str, data: Path, tmp_path: Path, capsys: Any) -> None:

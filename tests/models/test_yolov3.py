@@ -151,7 +151,9 @@ def test_the_network_is_built_from_the_spec_alone() -> None:
 def test_defaults_are_the_networks() -> None:
     network = inspect.signature(YOLOv3).parameters
 
-    assert YoloArguments().network_settings() == {
+    arguments = YoloArguments()
+
+    assert arguments.box_settings() | {"match_iou_thresh": arguments.match_iou_thresh} == {
         name: parameter.default for name, parameter in network.items() if name.endswith(("_thresh", "_img"))
     }
 

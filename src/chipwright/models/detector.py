@@ -38,6 +38,7 @@ class DetectorType(ModelType):
     Attributes:
         max_detections: most boxes an image is given, the best first, where no argument of the type says so.
         labelled: what some chip must have.
+        learning_rate: where neither the user nor a range test says one.
         gradient_clip: largest norm of the gradients of a step, where they are clipped.
     """
 
@@ -45,6 +46,7 @@ class DetectorType(ModelType):
     monitors = ("valid_loss", "average_precision")
     max_detections: ClassVar[int] = 100
     labelled: ClassVar[str] = "a labelled box"
+    learning_rate: ClassVar[float] = 3e-4
     gradient_clip: ClassVar[float | None] = None
 
     def check(self, chips: ChipSet, arguments: Arguments) -> None:
@@ -63,8 +65,11 @@ class DetectorType(ModelType):
         """Return the detection task."""
         from chipwright.tasks.detection import DetectionTask
 
-        task = DetectionTask(spec, self.detections(spec.arguments))
-        task.gradient_clip = self.gradient_clip
+        return self.tuned(DetectionTask(spec, self.detections(spec.arguments)))
+
+    def tuned(self, task: Task) -> Task:
+        """Return a task at the type's learning rate and with its gradients clipped as the type says."""
+        task.default_learning_rate, task.gradient_clip = self.learning_rate, self.gradient_clip
         return task
 
     def crowded(

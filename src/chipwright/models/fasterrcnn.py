@@ -98,6 +98,7 @@ class FasterRcnn(DetectorType):
     arguments: ClassVar[type[Arguments]] = RegionArguments
     backbones = BackboneRule("RESNET34", families=("resnet", "mobilenet"))
     tiny = TINY_REGIONS
+    learning_rate = 1e-4  # AdamW on few chips: at three times that the box head swings (docs/performance.md)
     emd: ClassVar[dict[str, Any]] = {
         "ModelType": "ObjectDetection",
         "ModelName": "FasterRCNN",

@@ -76,15 +76,11 @@ class MaskRcnn(DetectorType):
             notes += self.crowded(chips, given, " (box_detections_per_img); raise that, or leave it out, to find them all")
         return fitted | ({"notes": notes} if notes else {})
 
-    def detections(self, arguments: dict[str, Any]) -> int:
-        """Return `box_detections_per_img`."""
-        return int(arguments["box_detections_per_img"])
-
     def task(self, spec: ModelSpec) -> Task:
         """Return the task of instance segmentation."""
         from chipwright.tasks.instances import InstanceTask
 
-        return InstanceTask(spec, self.detections(_settled(spec)))
+        return self.tuned(InstanceTask(spec, self.detections(_settled(spec))))
 
     def build(self, spec: ModelSpec, weights: BackboneWeights | None) -> nn.Module:
         """Return the network for the spec's classes and the background."""

@@ -9,22 +9,21 @@ import numpy as np
 from pydantic import Field
 
 from chipwright.chips.chipset import ChipSet
-from chipwright.models.base import Arguments, BackboneArguments, BackboneRule, Tiny
-from chipwright.models.detector import DetectorType, boxes_of
+from chipwright.models.base import Arguments, BackboneRule, Tiny
+from chipwright.models.detector import BoxArguments, DetectorType, boxes_of
 from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
     from chipwright.networks.weights import BackboneWeights
-    from chipwright.tasks.base import Task
 
 ANCHORS = 9
 
 Side = Annotated[float, Field(gt=0)]
 
 
-class YoloArguments(BackboneArguments):
+class YoloArguments(BoxArguments):
     """Arguments of YOLOV3."""
 
     anchors: list[tuple[Side, Side]] | None = Field(
@@ -43,11 +42,6 @@ class YoloArguments(BackboneArguments):
     box_nms_thresh: float = Field(
         0.45, ge=0, le=1, description="IoU above which the weaker of two boxes of a class is suppressed."
     )
-    box_detections_per_img: int = Field(300, ge=1, description="Most boxes returned for an image, all classes together.")
-
-    def network_settings(self) -> dict[str, Any]:
-        """Return the arguments that the network takes, by name."""
-        return {name: value for name, value in self.model_dump().items() if name.endswith(("_thresh", "_img"))}
 
 
 class YoloV3(DetectorType):
@@ -59,23 +53,18 @@ class YoloV3(DetectorType):
     arguments: ClassVar[type[Arguments]] = YoloArguments
     backbones = BackboneRule("DARKNET53", families=("darknet", "mobilenet"))
     tiny = Tiny(learning_rate=3e-3)
-    learning_rate: ClassVar[float] = 1e-3
-    """Rate without a range test, measured on `voc_palm`."""
+    learning_rate = 1e-3  # measured on `voc_palm`
     emd: ClassVar[dict[str, Any]] = {
         "ModelType": "ObjectDetection",
         "ModelName": "YOLOv3",
         "SupportsVariableTileSize": False,
     }
 
-    def detections(self, arguments: dict[str, Any]) -> int:
-        """Return `box_detections_per_img`."""
-        return int(arguments["box_detections_per_img"])
-
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return `anchors`, nine (width, height) in pixels by rising area, and `notes` on them and on the boxes."""
         assert isinstance(arguments, YoloArguments)
         anchors, notes = fitted_anchors(chips, arguments.anchors, earlier)
-        notes += self.crowded(chips, arguments.model_dump(), " (box_detections_per_img); raise that to find them all")
+        notes += self.crowded(chips, arguments.model_dump())
         return {"anchors": anchors} | ({"notes": notes} if notes else {})
 
     def build(self, spec: ModelSpec, weights: BackboneWeights | None) -> nn.Module:
@@ -90,13 +79,13 @@ class YoloV3(DetectorType):
             weights,
             weight_init_scheme=arguments.weight_init_scheme,
         )
-        return YOLOv3(backbone, len(spec.classes), anchors=spec.fitted["anchors"], **arguments.network_settings())
-
-    def task(self, spec: ModelSpec) -> Task:
-        """Return the detection task, at YOLOv3's own learning rate."""
-        task = super().task(spec)
-        task.default_learning_rate = self.learning_rate
-        return task
+        return YOLOv3(
+            backbone,
+            len(spec.classes),
+            anchors=spec.fitted["anchors"],
+            match_iou_thresh=arguments.match_iou_thresh,
+            **arguments.box_settings(),
+        )
 
     def emd_keys(self, spec: ModelSpec) -> dict[str, Any]:
         """Return the family's keys: anchors and number of bands."""

@@ -37,7 +37,6 @@ class DetectionTask(Task):
 
     listed_keys = frozenset({"boxes", "labels"})
     higher_is_better = frozenset({"average_precision", "ap75", "coco_ap", "average_recall", "precision", "recall", "f1"})
-    default_learning_rate = 3e-4
     score_threshold = 0.5
 
     def __init__(self, spec: ModelSpec, max_detections: int = 100) -> None:
