@@ -148,29 +148,13 @@ class DetectionMetrics(Metrics):
         count = len(self.classes)
         if not any(len(image.boxes) for image in self._images):
             return np.full((10, _COCO_RECALLS, count), -1.0), np.full((10, count), -1.0)
-        from faster_coco_eval import COCO, COCOeval_faster
+        from chipwright.tasks.coco_evaluation import Compared, precision_and_recall
 
-        def dataset(annotations: list[dict[str, Any]]) -> Any:
-            coco = COCO()
-            coco.dataset = {
-                "images": [{"id": number} for number in range(1, len(self._images) + 1)],
-                "categories": [{"id": label} for label in range(1, count + 1)],
-                "annotations": annotations,
-            }
-            coco.createIndex()
-            return coco
-
-        truth: list[dict[str, Any]] = []
-        found: list[dict[str, Any]] = []
-        for number, image in enumerate(self._images, 1):  # ids count from 1: there 0 means "not matched"
-            truth += _annotations(number, len(truth) + 1, image.boxes, image.labels, None)
-            found += _annotations(number, len(found) + 1, image.found, image.found_labels, image.scores)
-        evaluation = COCOeval_faster(dataset(truth), dataset(found), iouType="bbox")
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
-        evaluation.params.maxDets = [self.max_detections]
-        evaluation.evaluate()
-        evaluation.accumulate()
-        return evaluation.eval["precision"][:, :, :, 0, 0], evaluation.eval["recall"][:, :, 0, 0]
+        compared = [
+            Compared(image.labels, image.found_labels, image.scores, box_overlaps(image.found, image.boxes))
+            for image in self._images
+        ]
+        return precision_and_recall(compared, count, self.max_detections)
 
 
 def matches(
@@ -269,23 +253,6 @@ def _best_threshold(ranked: _Ranking) -> tuple[float, _AtThreshold]:
         return 0.5, ranked.at(0.5)
     threshold = float(scores[int(np.argmax(2 * hits / (detections + ranked.truth)))])
     return threshold, ranked.at(threshold)
-
-
-def _annotations(number: int, first: int, boxes: Floats, labels: Labels, scores: Floats | None) -> list[dict[str, Any]]:
-    """Return one image's boxes as COCO's annotations, with ids from `first`; truth has no scores."""
-    sides = boxes[:, 2:] - boxes[:, :2]
-    columns = zip(
-        range(first, first + len(boxes)),
-        np.concatenate([boxes[:, :2], sides], 1).tolist(),
-        labels.tolist(),
-        _areas(boxes).tolist(),
-        np.zeros(len(boxes)).tolist() if scores is None else scores.tolist(),
-        strict=True,
-    )
-    return [
-        {"id": id_, "image_id": number, "category_id": label, "bbox": box, "area": area, "score": score, "iscrowd": 0}
-        for id_, box, label, area, score in columns
-    ]
 
 
 def _areas(boxes: NDArray[Any]) -> Floats:
