@@ -13,7 +13,7 @@ import torch
 
 from chipwright.chips.chipset import ClassInfo
 from chipwright.tasks.base import Batch
-from chipwright.tasks.detection_metrics import DetectionMetrics, box_overlaps, matches
+from chipwright.tasks.detection_metrics import DetectionMetrics, between_boxes, box_overlaps, matches
 
 CLASSES = tuple(ClassInfo(value=value, name=name, color=(value, 0, 0)) for value, name in ((2, "Palm"), (7, "Roof")))
 Image = tuple[dict[str, torch.Tensor], Batch]
@@ -152,7 +152,7 @@ def test_matching_is_cocos() -> None:
     """At the lowest threshold, recall is hits over truth: our matching must find as many as the library's."""
     figures = measured(*random_images(30, 20, seed=3))
     own = figures.compute()
-    _, recall = figures.coco("bbox")
+    _, recall = figures.coco(figures.measured(between_boxes))
 
     for label in (1, 2):
         assert own.curves[f"Precision and recall: {CLASSES[label - 1].name}"]["x"][-1] == pytest.approx(recall[0, label - 1])

@@ -6,7 +6,7 @@ ranked detections themselves, not of COCO's interpolated envelope, so that they 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,8 +48,6 @@ class Image:
 
     truth: Objects
     found: Objects
-    size: tuple[int, int] = (0, 0)
-    """(height, width), where masks are measured."""
 
 
 class DetectionMetrics(Metrics):
@@ -61,11 +59,9 @@ class DetectionMetrics(Metrics):
 
     Attributes:
         truth_keys: what of a batch is the truth.
-        measured: what overlaps are measured of, in COCO's word: "bbox" or "segm".
     """
 
     truth_keys: tuple[str, ...] = ("boxes", "labels")
-    measured = "bbox"
 
     def __init__(self, classes: Sequence[ClassInfo], max_detections: int = 100) -> None:
         """Start empty.
@@ -99,10 +95,11 @@ class DetectionMetrics(Metrics):
     def compute(self) -> Evaluation:
         """Return all figures; `per_class` holds None where a class has no truth."""
         count = len(self.classes)
-        precision, recall = self.coco(self.measured)
+        overlaps = self.measured(self.overlaps)
+        precision, recall = self.coco(overlaps)
         ap, ap50, ap75 = (class_means(part) for part in (precision, precision[:1], precision[5:6]))
         ar = class_means(recall[:, None])
-        ranked = self._ranked()
+        ranked = self._ranked(overlaps)
         threshold, chosen = _best_threshold(ranked)
         scalars = {
             "average_precision": mean_of_known(ap50),
@@ -152,9 +149,19 @@ class DetectionMetrics(Metrics):
             )
         return notes
 
-    def _ranked(self) -> _Ranking:
-        pairs = [(image.truth, image.found) for image in self._images]
-        hits = [matches(self.overlaps(found, truth), found.labels, truth.labels, found.scores) >= 0 for truth, found in pairs]
+    def _pairs(self) -> list[tuple[Objects, Objects]]:
+        return [(image.truth, image.found) for image in self._images]
+
+    def measured(self, overlaps: Callable[[Objects, Objects], Floats]) -> list[Floats]:
+        """Return the overlaps of every image's detections with its truth."""
+        return [overlaps(found, truth) for truth, found in self._pairs()]
+
+    def _ranked(self, overlaps: Sequence[Floats]) -> _Ranking:
+        pairs = self._pairs()
+        hits = [
+            matches(one, found.labels, truth.labels, found.scores) >= 0
+            for (truth, found), one in zip(pairs, overlaps, strict=True)
+        ]
         return _Ranking(
             _joined([found.scores for _, found in pairs], np.float64),
             _joined([found.labels for _, found in pairs], np.int64),
@@ -164,41 +171,29 @@ class DetectionMetrics(Metrics):
 
     def overlaps(self, first: Objects, second: Objects) -> Floats:
         """Return the IoU of every object of `first` with every one of `second` as (first, second)."""
-        return box_overlaps(first.boxes, second.boxes)
+        return between_boxes(first, second)
 
-    def coco(self, measured: str) -> tuple[Floats, Floats]:
+    def coco(self, measured: Sequence[Floats]) -> tuple[Floats, Floats]:
         """Return COCO's precision (10 IoUs, 101 recalls, classes) and recall (10 IoUs, classes); -1 where undefined.
 
         Args:
-            measured: "bbox" or "segm".
+            measured: of every image, as `measured` returns them.
         """
         count = len(self.classes)
         if not any(len(image.truth.labels) for image in self._images):
             return np.full((10, _COCO_RECALLS, count), -1.0), np.full((10, count), -1.0)
-        from faster_coco_eval import COCO, COCOeval_faster
+        from chipwright.tasks.coco_evaluation import Compared, precision_and_recall
 
-        def dataset(annotations: list[dict[str, Any]]) -> Any:
-            coco = COCO()
-            sizes = [image.size for image in self._images]
-            coco.dataset = {
-                "images": [{"id": number, "height": size[0], "width": size[1]} for number, size in enumerate(sizes, 1)],
-                "categories": [{"id": label} for label in range(1, count + 1)],
-                "annotations": annotations,
-            }
-            coco.createIndex()
-            return coco
+        compared = [
+            Compared(truth.labels, found.labels, found.scores, overlaps)
+            for (truth, found), overlaps in zip(self._pairs(), measured, strict=True)
+        ]
+        return precision_and_recall(compared, count, self.max_detections)
 
-        truth: list[dict[str, Any]] = []
-        found: list[dict[str, Any]] = []
-        for number, image in enumerate(self._images, 1):  # ids count from 1: there 0 means "not matched"
-            truth += _annotations(number, len(truth) + 1, image.truth)
-            found += _annotations(number, len(found) + 1, image.found)
-        evaluation = COCOeval_faster(dataset(truth), dataset(found), iouType=measured)
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
-        evaluation.params.maxDets = [self.max_detections]
-        evaluation.evaluate()
-        evaluation.accumulate()
-        return evaluation.eval["precision"][:, :, :, 0, 0], evaluation.eval["recall"][:, :, 0, 0]
+
+def between_boxes(first: Objects, second: Objects) -> Floats:
+    """Return the IoU of every box of `first` with every one of `second` as (first, second)."""
+    return box_overlaps(first.boxes, second.boxes)
 
 
 def matches(
@@ -299,27 +294,6 @@ def _best_threshold(ranked: _Ranking) -> tuple[float, _AtThreshold]:
         return 0.5, ranked.at(0.5)
     threshold = float(scores[int(np.argmax(2 * hits / (detections + ranked.truth)))])
     return threshold, ranked.at(threshold)
-
-
-def _annotations(number: int, first: int, objects: Objects) -> list[dict[str, Any]]:
-    """Return one image's objects as COCO's annotations, with ids from `first`."""
-    boxes = objects.boxes
-    sides = boxes[:, 2:] - boxes[:, :2]
-    columns = zip(
-        range(first, first + len(boxes)),
-        np.concatenate([boxes[:, :2], sides], 1).tolist(),
-        objects.labels.tolist(),
-        _areas(boxes).tolist(),
-        objects.scores.tolist(),
-        strict=True,
-    )
-    found: list[dict[str, Any]] = [
-        {"id": id_, "image_id": number, "category_id": label, "bbox": box, "area": area, "score": score, "iscrowd": 0}
-        for id_, box, label, area, score in columns
-    ]
-    for annotation, outline in zip(found, objects.outlines, strict=False):
-        annotation["segmentation"] = outline
-    return found
 
 
 def _areas(boxes: NDArray[Any]) -> Floats:

@@ -20,6 +20,7 @@ from chipwright.tasks.detection_metrics import (
     Image,
     Objects,
     RunLengths,
+    between_boxes,
     class_means,
     figure,
     mean_of_known,
@@ -30,7 +31,6 @@ class InstanceMetrics(DetectionMetrics):
     """What `DetectionMetrics` gives, of masks; and `box_average_precision` and `box_coco_ap` of the boxes around them."""
 
     truth_keys = ("boxes", "labels", "instances")
-    measured = "segm"
 
     def image(self, truth: dict[str, NDArray[Any]], found: dict[str, NDArray[Any]]) -> Image:
         """Return what is kept of an image.
@@ -50,7 +50,7 @@ class InstanceMetrics(DetectionMetrics):
             run_lengths(mask[window], window, size)
             for mask, window in zip(masks, windows(image.found.boxes, size), strict=True)
         ]
-        return Image(replace(image.truth, outlines=outlines), replace(image.found, outlines=found_outlines), size)
+        return Image(replace(image.truth, outlines=outlines), replace(image.found, outlines=found_outlines))
 
     def overlaps(self, first: Objects, second: Objects) -> Floats:
         """Return the IoU of every mask of `first` with every one of `second` as (first, second)."""
@@ -59,7 +59,7 @@ class InstanceMetrics(DetectionMetrics):
     def compute(self) -> Evaluation:
         """Return all figures; `per_class` holds None where a class has no truth."""
         figures = super().compute()
-        precision, _ = self.coco("bbox")
+        precision, _ = self.coco(self.measured(between_boxes))
         ap, ap50 = class_means(precision), class_means(precision[:1])
         boxes = {"box_average_precision": mean_of_known(ap50), "box_coco_ap": mean_of_known(ap)}
         rows = [row | {"box_ap50": figure(value)} for row, value in zip(figures.per_class, ap50, strict=True)]
