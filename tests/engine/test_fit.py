@@ -80,6 +80,17 @@ class Greedy(ToyTask):
         return super().losses(networks, batch, phase)
 
 
+class FindsNothing(ToyTask):
+    """Is never right, like a detector in its first epochs."""
+
+    def predict(self, network: torch.nn.Module, batch: Any) -> Any:
+        return [-1] * len(batch["label"])
+
+    def validate(self, network: torch.nn.Module, batch: Any) -> Any:
+        losses, _ = super().validate(network, batch)
+        return losses, self.predict(network, batch)
+
+
 def test_training_learns_and_keeps_the_best_epoch(tmp_path: Path) -> None:
     result, _ = run(tmp_path, max_epochs=8)
     history = result.progress.history
@@ -163,6 +174,13 @@ def test_the_monitored_metric_is_maximised_where_higher_is_better(tmp_path: Path
     result, _ = run(tmp_path, monitor="accuracy")
     history = result.progress.history
     assert history[result.progress.best_epoch - 1]["accuracy"] == max(row["accuracy"] for row in history)
+
+
+def test_a_score_that_is_still_zero_neither_stops_training_nor_hides_the_better_loss(tmp_path: Path) -> None:
+    result, _ = run(tmp_path, FindsNothing(SPEC), monitor="accuracy", max_epochs=8, stop_early=True)
+    history = result.progress.history
+    assert len(history) == 8
+    assert history[result.progress.best_epoch - 1]["valid_loss"] == min(row["valid_loss"] for row in history)
 
 
 def test_the_log_has_a_row_an_epoch(tmp_path: Path) -> None:

@@ -270,13 +270,15 @@ class _Run:
             self._note(f"The loss became no number in epoch {int(row['epoch'])}; training stopped with the best epoch before.")
             progress.finished = True
             return
-        if progress.best is None or value < progress.best:
+        # of equals the lower loss: a detector that finds nothing yet is still learning
+        equal = value == progress.best and row["valid_loss"] < progress.history[progress.best_epoch - 1]["valid_loss"]
+        if progress.best is None or value < progress.best or equal:
             progress.best, progress.best_epoch = value, int(row["epoch"])
             if self.accelerator.is_main_process:
                 self.checkpoints.save_best(self.network)
         if progress.anchor is None or value < progress.anchor - SMALLEST_IMPROVEMENT:
             progress.anchor, progress.waited = value, 0
-        else:
+        elif value or monitor not in self.task.higher_is_better:  # a score that is still 0 says nothing of the loss
             progress.waited += 1
         if progress.epoch >= self.settings.max_epochs:
             progress.finished = True

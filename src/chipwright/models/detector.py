@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from chipwright.tasks.base import Task
 
 
-class BoxArguments(BackboneArguments):
+class DetectorArguments(BackboneArguments):
+    """Arguments of every detector."""
+
+    # the validation loss of a detector rises as it grows sure of objects that nobody labelled, while it still learns to find
+    monitor: str = Field(
+        "average_precision",
+        description="Metric that picks the best epoch and stops training early; the reference's is valid_loss.",
+    )
+
+
+class BoxArguments(DetectorArguments):
     """Arguments about the boxes that a one-stage detector returns, named as FASTERRCNN's."""
 
     box_score_thresh: float = Field(0.05, ge=0, lt=1, description="Least score of the boxes returned in inference.")

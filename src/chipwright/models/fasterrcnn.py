@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, model_validator
 
 from chipwright.chips.chipset import ChipSet
-from chipwright.models.base import Arguments, BackboneArguments, BackboneRule, Tiny
-from chipwright.models.detector import DetectorType, fitted_sizes
+from chipwright.models.base import Arguments, BackboneRule, Tiny
+from chipwright.models.detector import DetectorArguments, DetectorType, fitted_sizes
 from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ TINY_REGIONS = Tiny(
 """Few proposals, for the contract suite."""
 
 
-class RegionArguments(BackboneArguments):
+class RegionArguments(DetectorArguments):
     """Arguments of the region networks, under torchvision's names and with its defaults."""
 
     rpn_pre_nms_top_n_train: int = Field(
