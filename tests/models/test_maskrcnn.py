@@ -6,6 +6,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from builders import voc
@@ -13,10 +14,10 @@ from detector_builders import chips_of as chips
 from detector_builders import spec_of
 from mask_builders import discs, rcnn_masks, time_series, tracking
 
-import chipwright
 from chipwright import console
 from chipwright.catalog import find, pick
 from chipwright.chips.folders import read_chips
+from chipwright.chips.reading import ChipReader
 from chipwright.errors import DataError, OptionError
 from chipwright.models.maskrcnn import MASKRCNN, MaskArguments
 from chipwright.models.parsing import parse_arguments
@@ -26,7 +27,7 @@ from chipwright.networks.maskrcnn import MaskRCNN
 from chipwright.options import TrainOptions
 from chipwright.package.emd import compose_emd
 from chipwright.preparation import prepare
-from chipwright.spec import ModelSpec
+from chipwright.spec import ModelSpec, Normalization
 from chipwright.tasks.instances import InstanceTask
 
 
@@ -196,16 +197,40 @@ def test_its_page_names_every_argument() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("pointrend", [False, True])
 def test_eight_chips_are_learnt_by_heart(pointrend: bool, tmp_path: Path) -> None:
-    folder = discs(tmp_path / "chips", count=8, size=96, objects=4)
-    with console.quiet():
-        result = chipwright.train(
-            folder, tmp_path / "model", model_type="MASKRCNN", backbone_model="timm:test_resnet", backbone_weights="none",
-            max_epochs=60, batch_size=4, learning_rate=1e-3, validation_percentage=15, augmentation="NONE", precision="float32",
-            processor_type="CPU", stop_training=False, arguments={"pointrend": pointrend, "monitor": "average_precision"},
-        )  # fmt: skip
-        figures = chipwright.evaluate(result.folder, folder, tmp_path / "evaluation", processor_type="CPU").metrics
+    found = read_chips([discs(tmp_path, count=8, size=96, objects=4)])
+    some = {"box_batch_size_per_image": 48, "rpn_post_nms_top_n_train": 100, "box_detections_per_img": 20}
+    arguments = MaskArguments(pointrend=pointrend, **MASKRCNN.tiny.arguments | some)
+    statistics = found.statistics
+    model = spec_of(
+        "MASKRCNN",
+        arguments,
+        classes=found.classes,
+        bands=found.bands,
+        chip_size=found.tile_size,
+        statistics=statistics,
+        normalization=Normalization(mean=statistics.mean, std=statistics.std),
+        fitted=MASKRCNN.fit(found, arguments),
+    )
+    torch.manual_seed(0)
+    network, task, reader = MASKRCNN.build(model, None), MASKRCNN.task(model), ChipReader.of(found)
+    samples = [task.draw(chip, reader, np.random.default_rng(0), False) for chip in found.chips]
+    batch = task.to_device(task.collate(samples), torch.device("cpu"))
+    optimizer = task.optimizer(task.parameter_groups([network]), task.phases[0])
+    network.train()
+    steps = 120
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * (1 - step / steps)
+        torch.manual_seed(step)
+        losses = task.losses({"network": network}, batch, task.phases[0])
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+    metrics = task.metrics()
+    with torch.inference_mode():
+        metrics.update(task.predict(network.eval(), batch), batch)
 
-    assert figures["average_precision"] > 0.95
+    assert metrics.compute().scalars["average_precision"] > 0.95
 
 
 @pytest.mark.slow

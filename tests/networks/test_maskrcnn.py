@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import OrderedDict
 
 import pytest
@@ -207,7 +206,3 @@ def test_the_mask_of_one_object_can_be_learnt(pointrend: bool) -> None:
         optimizer.step()
 
     assert max(value.item() for name, value in losses.items() if "mask" in name) < 0.4  # it begins at 0.69
-
-
-def test_defaults_of_the_boxes_are_faster_rcnns() -> None:
-    assert list(inspect.signature(MaskRCNN).parameters) == ["backbone", "classes", "pointrend", "pyramid_channels", "settings"]
