@@ -37,7 +37,7 @@ SLOW = 20.0
 HUNGRY = 500
 """MB of memory beyond which reading such a folder counts as a finding."""
 
-HUNG = 40.0
+HUNG = 300.0
 """Seconds after which the hunt ends and says where it hung."""
 
 _BOX = (4.0, 4.0, 30.0, 30.0)
