@@ -109,11 +109,12 @@ def test_the_network_is_built_from_the_spec_alone() -> None:
     assert len(network.eval()([torch.randn(4, 64, 64)])) == 1
 
 
-def test_its_task_is_detection_of_as_many_boxes_as_asked_for() -> None:
+def test_its_task_is_detection_of_as_many_boxes_as_asked_for_with_gradients_clipped() -> None:
     task = RETINANET.task(spec_of("RETINANET", RetinaArguments(box_detections_per_img=7)))
 
     assert isinstance(task, DetectionTask)
     assert task.max_detections == 7
+    assert task.gradient_clip == 1.0
 
 
 def test_the_package_says_what_the_references_does() -> None:

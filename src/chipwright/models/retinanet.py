@@ -39,6 +39,7 @@ class RetinaNetType(DetectorType):
     arguments: ClassVar[type[Arguments]] = RetinaArguments
     backbones = BackboneRule("RESNET34", families=("resnet", "mobilenet"))
     tiny = Tiny(learning_rate=3e-4, epochs=5)
+    gradient_clip = 1.0  # of thousands of anchors some step out of line early on, and AdamW remembers it
     emd: ClassVar[dict[str, Any]] = {
         "ModelConfiguration": "_RetinaNet_Inference",
         "ModelType": "ObjectDetection",
