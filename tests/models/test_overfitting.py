@@ -10,6 +10,7 @@ import torch
 from chipwright import catalog
 from chipwright.chips.folders import read_chips
 from chipwright.chips.reading import ChipReader
+from chipwright.engine.devices import choose_precision, start_accelerator
 from chipwright.engine.feed import Feed
 from chipwright.engine.seeds import seed_build, seed_step
 from chipwright.networks.pretrained import freeze_loaded, train_mode
@@ -50,12 +51,13 @@ def test_eight_chips_are_learnt_by_heart(keyword: str, steps: int, data: Path) -
     optimizer = torch.optim.AdamW(parameters, lr=task.default_learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, task.default_learning_rate, total_steps=steps)
     device = torch.device("cpu")
+    accelerator = start_accelerator(device, choose_precision("auto", device))
     for step in range(steps):
         epoch, start = divmod(step, len(feed))
         train_mode(network)
         seed_step(0, epoch, start)
         batch = task.to_device(next(iter(feed.batches(epoch, start))), device)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with accelerator.autocast():
             losses = task.losses({"network": network}, batch, task.phases[0])
         optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
