@@ -300,6 +300,14 @@ def tiny_files_that_claim_a_gigabyte(folder: Path) -> None:
         rasterio.open(path, "w", tiled=True, **sparse).close()
 
 
+@case("panoptic", "Dropped 1 of 6 chips (cannot be read)")
+def a_mask_of_fifty_thousand_bands(folder: Path) -> None:
+    path = next(iter(sorted(folder.glob("labels2/*/*.tif"))))
+    with rasterio.open(path) as file:
+        size = {"width": file.width, "height": file.height}
+    rasterio.open(path, "w", driver="GTiff", count=50_000, dtype="uint8", interleave="pixel", **size).close()
+
+
 @case("classified", "Dropped 1 of 6 chips (cannot be read): 000000000000.tif.")
 def a_virtual_raster_called_tif(folder: Path) -> None:
     source = secret(folder)

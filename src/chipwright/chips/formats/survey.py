@@ -37,6 +37,9 @@ DECODED = 4 * 2**30
 LARGEST = 2**30
 """Bytes a chip may take when decoded. A damaged or hostile header can claim a size that no memory holds."""
 
+MOST_BANDS = 2**12
+"""Bands a chip or a mask may have. GDAL takes minutes to read a hundred times as many, however few the pixels."""
+
 MOST_DAMAGED = 0.2
 """Share of the chips that may be damaged; they are dropped. With more, the export as a whole is not to be trusted."""
 
@@ -222,9 +225,9 @@ def real_type(file: rasterio.DatasetReader) -> np.dtype[Any] | None:
 
 
 def check_memory(file: rasterio.DatasetReader, dtype: np.dtype[Any], path: Path) -> None:
-    """Raise ValueError for a raster that takes more than `LARGEST` bytes when decoded, or far more than its file."""
+    """Raise ValueError for a raster of more than `MOST_BANDS`, or that takes over `LARGEST` bytes or far more than its file."""
     size = file.width * file.height * file.count * dtype.itemsize
-    if size > LARGEST or (size > _HARMLESS and size > _MOST_SHRUNK * path.stat().st_size):
+    if file.count > MOST_BANDS or size > LARGEST or (size > _HARMLESS and size > _MOST_SHRUNK * path.stat().st_size):
         raise ValueError(f"it claims {file.width} x {file.height} pixels in {file.count} bands, which is no chip")
 
 
