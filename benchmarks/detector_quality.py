@@ -5,12 +5,14 @@ into its time, validation included, told by one epoch beforehand. All have MOBIL
 
     python benchmarks/detector_quality.py --seeds 0 1 2
     python benchmarks/detector_quality.py --types YOLOV3 --seconds 600        (without torchvision's loop)
+    python benchmarks/detector_quality.py --epochs 6 --fixed SSD=20 RETINANET=7 YOLOV3=9   (epochs told by a probe elsewhere)
 """
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from common import arguments, data_folder, mean_and_spread, scratch, show
@@ -22,13 +24,13 @@ TYPES = ["SSD", "RETINANET", "YOLOV3"]
 LOOP = "torchvision's Faster R-CNN loop"
 
 
-def trained(folder: Path, keyword: str, seed: int, epochs: int, batch: int, precision: str) -> tuple[float, float]:
+def trained(folder: Path, keyword: str, seed: int, epochs: int, options: Any) -> tuple[float, float]:
     """Return (AP50 of the kept epoch, seconds) of `chipwright train`."""
     with scratch() as out:
         result = api.train(
             folder, Path(out) / "m", model_type=keyword, backbone_model=BACKBONE, max_epochs=epochs, seed=seed,
-            backbone_weights=str(data_folder() / WEIGHTS), split="block", validation_percentage=PERCENTAGE, batch_size=batch,
-            precision=precision, stop_training=False,
+            backbone_weights=str(data_folder() / WEIGHTS), split="block", validation_percentage=PERCENTAGE,
+            batch_size=options.batch, precision=options.precision, augmentation=options.augmentation, stop_training=False,
         )  # fmt: skip
         return result.metrics["average_precision"], result.seconds
 
@@ -36,12 +38,13 @@ def trained(folder: Path, keyword: str, seed: int, epochs: int, batch: int, prec
 def main() -> None:
     """Train all for every seed and print means and spreads, and their shares of the loop's."""
     options = arguments(
-        __doc__.splitlines()[0], types=TYPES, seeds=[0, 1, 2], epochs=6, batch=4, seconds=0.0, precision="auto", out=""
-    )
+        __doc__.splitlines()[0], types=TYPES, seeds=[0, 1, 2], epochs=6, batch=4, seconds=0.0, precision="auto",
+        fixed=[""], augmentation="DEFAULT", out="",
+    )  # fmt: skip
     folder = data_folder() / "voc_palm"
     scores: dict[str, list[float]] = {}
     times: dict[str, list[float]] = {}
-    epochs: dict[str, int] = {}
+    epochs = {name: int(count) for name, _, count in (word.partition("=") for word in options.fixed if word)}
 
     def keep(name: str, score: float, seconds: float) -> None:
         scores.setdefault(name, []).append(score)
@@ -56,9 +59,9 @@ def main() -> None:
             epochs[LOOP] = options.epochs
         for keyword in options.types:
             if keyword not in epochs:
-                _, once = trained(folder, keyword, seed, 1, options.batch, options.precision)
+                _, once = trained(folder, keyword, seed, 1, options)
                 epochs[keyword] = max(1, math.floor(time / once))
-            keep(keyword, *trained(folder, keyword, seed, epochs[keyword], options.batch, options.precision))
+            keep(keyword, *trained(folder, keyword, seed, epochs[keyword], options))
     base = np.mean(scores[LOOP]) if LOOP in scores else math.nan
     rows = [
         {

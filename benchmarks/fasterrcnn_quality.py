@@ -21,7 +21,7 @@ from chipwright import api, catalog, console
 from chipwright.chips.folders import read_chips
 from chipwright.chips.reading import ChipReader
 from chipwright.chips.split import split_chips
-from chipwright.engine.devices import choose_precision, start_accelerator
+from chipwright.engine.devices import choose_device, choose_precision, place, start_accelerator
 from chipwright.engine.feed import Feed
 from chipwright.engine.seeds import seed_build, seed_step
 from chipwright.networks.pretrained import freeze_loaded, train_mode
@@ -46,8 +46,8 @@ def ours(folder: Path, seed: int, epochs: int, batch: int, freeze: bool, precisi
 
 def plain(folder: Path, seed: int, epochs: int, batch: int, freeze: bool, precision: str) -> tuple[float, float]:
     """Return (AP50 after the last epoch, seconds with measuring after each) of torchvision's own recipe."""
-    started, cpu = time.perf_counter(), torch.device("cpu")
-    accelerator = start_accelerator(cpu, choose_precision(precision, cpu))
+    started, device = time.perf_counter(), choose_device(None)
+    accelerator = start_accelerator(device, choose_precision(precision, device))
     chips = read_chips([folder])
     split = split_chips(chips, PERCENTAGE, "block", seed)
     model: Any = catalog.find("FASTERRCNN")
@@ -62,8 +62,7 @@ def plain(folder: Path, seed: int, epochs: int, batch: int, freeze: bool, precis
     training = Feed(task, chips.subset(split.training).chips, reader, batch, seed=seed, shuffle=True)
     validation = Feed(task, chips.subset(split.validation).chips, reader, batch)
     seed_build(seed)
-    network = model.build(spec, weights)
-    network.to(memory_format=torch.channels_last)
+    network = place(model.build(spec, weights), device)
     if freeze:
         freeze_loaded(network)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -77,26 +76,26 @@ def plain(folder: Path, seed: int, epochs: int, batch: int, freeze: bool, precis
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor * warm
             seed_step(seed, epoch, step)
-            data = flipped(task.to_device(data, cpu))
+            data = flipped(task.to_device(data, device))
             with accelerator.autocast():
                 loss = sum(task.losses({"network": network}, data, task.phases[0]).values())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         with accelerator.autocast():
-            score = measured(network, task, validation)
+            score = measured(network, task, validation, device)
         value = float(loss.detach())
         console.say(f"torchvision's loop, seed {seed}: epoch {epoch + 1} of {epochs}, loss {value:.3f}, AP50 {score:.3f}")
     return score, time.perf_counter() - started
 
 
-def measured(network: torch.nn.Module, task: Any, validation: Feed) -> float:
+def measured(network: torch.nn.Module, task: Any, validation: Feed, device: torch.device) -> float:
     """Return the AP50 of a network on the validation chips."""
     network.eval()
     metrics = task.metrics()
     with torch.inference_mode():
         for data in validation.batches():
-            data = task.to_device(data, torch.device("cpu"))
+            data = task.to_device(data, device)
             metrics.update(task.predict(network, data), data)
     return metrics.compute().scalars["average_precision"]
 

@@ -19,7 +19,7 @@ from common import arguments, data_folder, show
 from chipwright import catalog
 from chipwright.chips.folders import read_chips
 from chipwright.chips.reading import ChipReader
-from chipwright.engine.devices import choose_precision, start_accelerator
+from chipwright.engine.devices import choose_device, choose_precision, place, start_accelerator
 from chipwright.engine.feed import Feed
 from chipwright.normalization import choose_normalization
 from chipwright.spec import ModelSpec
@@ -36,7 +36,7 @@ DATA = {
 def main() -> None:
     """Print the medians and their ratio."""
     options = arguments(__doc__.splitlines()[0], model_type="UNET", backbone="", batch=8, steps=20, out="")
-    device = torch.device("cpu")
+    device = choose_device(None)
     precision = choose_precision("auto", device)
     accelerator = start_accelerator(device, precision)
     model = catalog.find(options.model_type)
@@ -56,7 +56,7 @@ def main() -> None:
         fitted=model.fit(chips, model.arguments()),
     )
     task, reader = model.task(spec), ChipReader(None, cache_bytes=2**31)
-    network = model.build(spec, None).to(memory_format=torch.channels_last).train()
+    network = place(model.build(spec, None), device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     feed = Feed(task, task.units(chips.chips), reader, options.batch, shuffle=True, augment=True)
     for _ in feed.batches(0):
@@ -69,6 +69,8 @@ def main() -> None:
             losses = task.losses({"network": network}, batch, task.phases[0])
         accelerator.backward(torch.stack([loss.float() for loss in losses.values()]).sum())
         optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
 
     def bare() -> None:
         step(ready)

@@ -43,18 +43,20 @@ def bare(steps: int, precision: str) -> float:
     """Return samples per second of a plain loop over the same network with one batch held in memory."""
     from torch.nn import functional as F
 
+    from chipwright.engine.devices import choose_device, place
     from chipwright.networks.backbones import create_backbone
     from chipwright.networks.unet import Unet
 
     torch.manual_seed(0)
-    network = Unet(create_backbone("RESNET34", 3), 6).to(memory_format=torch.channels_last).train()
+    device = choose_device(None)
+    network = place(Unet(create_backbone("RESNET34", 3), 6), device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, fused=True)
-    images = torch.randn(BATCH, 3, SIZE, SIZE).to(memory_format=torch.channels_last)
-    target = torch.randint(0, 6, (BATCH, SIZE, SIZE))
+    images = torch.randn(BATCH, 3, SIZE, SIZE).to(device).to(memory_format=torch.channels_last)
+    target = torch.randint(0, 6, (BATCH, SIZE, SIZE)).to(device)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             loss = F.cross_entropy(network(images).float(), target)
         loss.backward()
         optimizer.step()
@@ -64,6 +66,8 @@ def bare(steps: int, precision: str) -> float:
     started = time.perf_counter()
     for _ in range(steps):
         step()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
     return steps * BATCH / (time.perf_counter() - started)
 
 
@@ -109,7 +113,7 @@ def torchgeo(epochs: int) -> float:
     task = SemanticSegmentationTask(model="unet", backbone="resnet34", weights=None, in_channels=3, num_classes=6, lr=RATE)
     with scratch() as logs:
         trainer = Trainer(
-            max_epochs=epochs, accelerator="cpu", callbacks=[clock], logger=False, enable_checkpointing=False,
+            max_epochs=epochs, accelerator="auto", callbacks=[clock], logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False, default_root_dir=logs, limit_val_batches=1,
             num_sanity_val_steps=0,
         )  # fmt: skip
@@ -120,9 +124,9 @@ def torchgeo(epochs: int) -> float:
 def main() -> None:
     """Run the contestants in turn and print rates, memory and ratios."""
     options = arguments(__doc__.splitlines()[0], rounds=3, epochs=2, steps=30, only="", out="")
-    from chipwright.engine.devices import choose_precision
+    from chipwright.engine.devices import choose_device, choose_precision
 
-    precision = choose_precision("auto", torch.device("cpu"))
+    precision = choose_precision("auto", choose_device(None))
     calls = {
         "chipwright": lambda: ours(options.epochs),
         "bare loop": lambda: bare(options.steps, precision),
