@@ -1,7 +1,9 @@
+import sys
 import threading
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from toy_task import SPEC, ToyTask
 
 from chipwright.chips.chipset import Chip
+from chipwright.engine import feed
 from chipwright.engine.feed import BatchPlan, Feed
 from chipwright.tasks.base import Reader, Sample
 
@@ -62,7 +65,9 @@ def test_images_stay_in_the_files_dtype() -> None:
     assert batch["image"].dtype == torch.uint8
 
 
-def test_spawned_processes_draw_the_same_samples() -> None:
+@pytest.mark.parametrize("method", [feed._START_METHOD, "spawn"])
+def test_loader_processes_draw_the_same_samples(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "_START_METHOD", method)
     task = ToyTask(SPEC)
     task.normalizer("image", torch.device("cpu"))
     alone = Feed(task, list(range(8)), None, 4, seed=3, shuffle=True, augment=True)  # type: ignore[arg-type]
@@ -70,6 +75,21 @@ def test_spawned_processes_draw_the_same_samples() -> None:
     for epoch in range(2):
         for left, right in zip(alone.batches(epoch), helped.batches(epoch), strict=True):
             np.testing.assert_array_equal(left["image"], right["image"])
+
+
+def test_a_script_gets_no_processes_that_would_run_it_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(feed, "_START_METHOD", "spawn")
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__file__="train.py"))
+    assert feed.choose_workers(None, gpu, 1000) == 0
+    assert feed.choose_workers(3, gpu, 1000) == 3
+    monkeypatch.setattr(sys, "argv", ["/bin/chipwright"])
+    assert feed.choose_workers(None, gpu, 1000) > 0
+    monkeypatch.setattr(sys, "argv", [""])
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace())
+    assert feed.choose_workers(None, gpu, 1000) > 0
+    assert feed.choose_workers(None, torch.device("cpu"), 1000) == 0
 
 
 class ChipTask(ToyTask):

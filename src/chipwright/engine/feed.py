@@ -7,6 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ from chipwright.tasks.base import Batch, Reader, Sample, Task
 
 Key = tuple[int, int]
 """(epoch, index of the unit): all that a sample's randomness depends on, beside the seed."""
+
+_START_METHOD = "fork" if sys.platform == "linux" else "spawn"
+"""Forked loader processes are there at once; spawned ones import torch anew, and run the script that started the training."""
 
 _THREADS = 2
 """Threads that read ahead where there are no loader processes. More would take the cores from a network on the CPU."""
@@ -137,7 +141,7 @@ class Feed:
             batch_sampler=self.plan if workers else ReadAhead(self.plan, samples),
             collate_fn=task.collate,
             num_workers=workers,
-            multiprocessing_context="spawn" if workers else None,  # the one start method that every system has
+            multiprocessing_context=_START_METHOD if workers else None,
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
         )
@@ -155,10 +159,21 @@ class Feed:
 def choose_workers(workers: int | None, device: torch.device, units: int) -> int:
     """Return the number of loader processes: none on a CPU, whose cores the network needs; else a few, fewer on Windows.
 
-    Every process imports torch, which on Windows reserves much memory.
+    Where processes are spawned each imports torch, which on Windows reserves much memory, and runs the user's script anew: none
+    unless asked for by a script, which may not be ready for that.
     """
     if workers is not None:
         return workers
     if device.type == "cpu" or units < 64:
         return 0
-    return min(os.cpu_count() or 1, 4 if sys.platform == "win32" else 8)
+    if _START_METHOD == "fork":
+        return min(len(os.sched_getaffinity(0)), 8)
+    return 0 if _runs_in_a_script() else min(os.cpu_count() or 1, 4)
+
+
+def _runs_in_a_script() -> bool:
+    """Whether a spawned process would run a user's script anew: not from our own command, nor interactively."""
+    main = sys.modules["__main__"]
+    ours = (getattr(main, "__package__", None) or "").split(".")[0] == "chipwright"
+    command = Path(sys.argv[0]).stem.lower() == "chipwright" if sys.argv else False
+    return hasattr(main, "__file__") and not ours and not command
