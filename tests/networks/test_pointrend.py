@@ -20,6 +20,7 @@ from chipwright.networks.pointrend import (
     fine_features,
     grid,
     in_pixels,
+    mask_certainty,
     point_losses,
     sampled,
     subdivided,
@@ -75,7 +76,7 @@ def test_most_points_learnt_from_lie_where_the_guess_is_in_doubt() -> None:
     guess = torch.linspace(-9, 9, 7).expand(2, 7, 7)  # decided at the left and right, in doubt in the middle
 
     torch.manual_seed(0)
-    points = training_points(guess)
+    points = training_points(guess[:, None], mask_certainty)
 
     away = (points[..., 0] - 0.5).abs()
     doubtful = int(0.75 * TRAINED_POINTS)

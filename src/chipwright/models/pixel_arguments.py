@@ -13,6 +13,9 @@ from chipwright.models.base import Arguments, ModelType
 from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from chipwright.networks.backbones import Backbone
+    from chipwright.networks.weights import BackboneWeights
+    from chipwright.tasks.base import Task
     from chipwright.tasks.pixel_classes import PixelClasses
 
 
@@ -51,8 +54,24 @@ class PixelArguments(Arguments):
         return values
 
 
+class PointArguments(PixelArguments):
+    """Arguments of the pixel classifiers over a dilated backbone, PSPNET and DEEPLAB."""
+
+    pointrend: bool = Field(
+        False, description="Draw the class map anew where classes are in doubt (PointRend); sharper edges of objects."
+    )
+    keep_dilation: bool = Field(
+        False, description="With pointrend, keep the backbone dilated: finer maps, more memory and time."
+    )
+
+    @property
+    def output_stride(self) -> int:
+        """The backbone's coarsest stride: 8, or its own where PointRend does the fine work."""
+        return 8 if self.keep_dilation or not self.pointrend else 32
+
+
 class PixelClassifier(ModelType):
-    """What the pixel classifiers share beyond their arguments: data, checks, class weights, metrics and `.emd` keys."""
+    """What the pixel classifiers share beyond arguments: data, checks, class weights, backbone, task and `.emd` keys."""
 
     formats = ("Classified_Tiles",)
     monitors = ("valid_loss", "accuracy", "miou", "dice")
@@ -83,6 +102,20 @@ class PixelClassifier(ModelType):
         weights = balancing_weights(count_pixels(chips, classes, ChipReader.of(chips)), classes)
         figures = listed((f"{classes.names[index]} {weights[index]:.3g}" for index in classes.kept), 100)
         return {"class_weights": weights, "notes": [f"Class weights by inverse frequency in the training samples: {figures}."]}
+
+    def backbone(self, spec: ModelSpec, weights: BackboneWeights | None, output_stride: int = 32) -> Backbone:
+        """Return the backbone that the spec names, for its bands."""
+        from chipwright.networks.backbones import create_backbone
+
+        assert spec.backbone, f"{self.keyword} has a backbone"
+        scheme = spec.arguments.get("weight_init_scheme", "random")
+        return create_backbone(spec.backbone, len(spec.bands), weights, output_stride=output_stride, weight_init_scheme=scheme)
+
+    def task(self, spec: ModelSpec) -> Task:
+        """Return pixel classification."""
+        from chipwright.tasks.pixels import PixelTask
+
+        return PixelTask(spec)
 
     def emd_keys(self, spec: ModelSpec) -> dict[str, Any]:
         """Return the family's keys; `ignore_mapped_class` holds the class indices that are never predicted."""

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from chipwright.networks.weights import BackboneWeights
-    from chipwright.tasks.base import Task
 
 
 class UnetArguments(PixelArguments, BackboneArguments):
@@ -36,21 +35,11 @@ class UnetModel(PixelClassifier):
 
     def build(self, spec: ModelSpec, weights: BackboneWeights | None) -> nn.Module:
         """Return the network with a class index for the background and one for every other class."""
-        from chipwright.networks.backbones import create_backbone
         from chipwright.networks.unet import Unet
         from chipwright.tasks.pixel_classes import PixelClasses
 
-        assert spec.backbone, "UNET has a backbone"
         classes = PixelClasses.of(spec.classes)
-        scheme = spec.arguments.get("weight_init_scheme", "random")
-        backbone = create_backbone(spec.backbone, len(spec.bands), weights, weight_init_scheme=scheme)
-        return Unet(backbone, outputs=len(classes), first_class=classes.first)
-
-    def task(self, spec: ModelSpec) -> Task:
-        """Return pixel classification."""
-        from chipwright.tasks.pixels import PixelTask
-
-        return PixelTask(spec)
+        return Unet(self.backbone(spec, weights), outputs=len(classes), first_class=classes.first)
 
 
 UNET = UnetModel()

@@ -9,7 +9,7 @@ Points are places in a box, x and y from 0 to 1. Pixel i of a row lies at the co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -131,21 +131,33 @@ def grid(side: int, device: torch.device) -> Tensor:
     return torch.cartesian_prod(middles, middles).flip(1)[None]
 
 
+def grid_places(indices: Tensor, rows: int, columns: int) -> Tensor:
+    """Return the middles of cells of a grid, given as indices row by row (count, points), as points (count, points, 2)."""
+    x, y = (indices % columns + 0.5) / columns, (indices // columns + 0.5) / rows
+    return torch.stack([x, y], -1)
+
+
 @torch.no_grad()
-def training_points(guess: Tensor) -> Tensor:
-    """Draw the points of boxes that are learnt from: (boxes, TRAINED_POINTS, 2).
+def training_points(guess: Tensor, certainty: Callable[[Tensor], Tensor], count: int = TRAINED_POINTS) -> Tensor:
+    """Draw the points that are learnt from: (boxes or images, count, 2).
 
     Of OVERSAMPLING times as many, drawn evenly, the most doubtful make up a share of DOUBTFUL; the rest is drawn evenly.
 
     Args:
-        guess: logits of the coarse mask of each box's class (boxes, side, side). Those nearest to 0 are the most doubtful.
+        guess: coarse logits (boxes or images, channels, rows, columns).
+        certainty: gives how certain logits (boxes or images, channels, points) are, as (boxes or images, points).
+        count: points of each.
     """
-    candidates = torch.rand((len(guess), OVERSAMPLING * TRAINED_POINTS, 2), device=guess.device)
-    certain = sampled(guess[:, None], candidates)[:, 0].abs()
-    doubtful = certain.topk(int(DOUBTFUL * TRAINED_POINTS), largest=False).indices
+    candidates = torch.rand((len(guess), OVERSAMPLING * count, 2), device=guess.device)
+    doubtful = certainty(sampled(guess, candidates)).topk(int(DOUBTFUL * count), largest=False).indices
     chosen = candidates.gather(1, doubtful[..., None].expand(-1, -1, 2))
-    anywhere = torch.rand((len(guess), TRAINED_POINTS - chosen.shape[1], 2), device=guess.device)
+    anywhere = torch.rand((len(guess), count - chosen.shape[1], 2), device=guess.device)
     return torch.cat([chosen, anywhere], 1)
+
+
+def mask_certainty(logits: Tensor) -> Tensor:
+    """Return how far one mask's logits (boxes, 1, points) are from 0, where it is in doubt."""
+    return logits[:, 0].abs()
 
 
 def point_losses(
@@ -167,7 +179,7 @@ def point_losses(
         boxes, labels, masks, matched: as in `MaskHeads.mask_losses`.
     """
     rows = torch.arange(len(labels), device=labels.device)
-    points = training_points(coarse[rows, labels])
+    points = training_points(coarse[rows, labels][:, None], mask_certainty)
     logits = head(fine_features(level, stride, boxes, points), sampled(coarse, points))[rows, labels]
     if not len(labels):
         return {"loss_mask_points": logits.sum()}
@@ -197,7 +209,7 @@ def subdivided(head: PointHead, level: Tensor, stride: int, coarse: Tensor, boxe
         if step < STEPS and 4 * side**2 <= ASKED_POINTS:
             continue
         places = masks.flatten(1).abs().topk(min(ASKED_POINTS, side**2), largest=False).indices
-        points = torch.stack([places % side, places // side], 2).add(0.5) / side
+        points = grid_places(places, side, side)
         answers = head(fine_features(level, stride, [boxes], points), sampled(coarse, points))[rows, labels]
         masks = masks.flatten(1).scatter(1, places, answers).view(masks.shape)
     return masks[:, 0]

@@ -1,7 +1,8 @@
 """Pixel classification: every pixel of a chip gets a class.
 
 Shared by every network that gives logits (batch, class indices, height, width). In training a network may return
-`{"out": logits, NAME: logits, ...}` instead: the loss of every further entry is added with the network's `aux_weight`.
+`{"out": logits, NAME: logits, ...}` instead: the loss of every further entry is added with the network's `aux_weight`, that of
+`PointAnswers` as it is.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from chipwright.chips.chipset import IGNORE, Chip
 from chipwright.chips.display import Panel, to_rgb
 from chipwright.errors import DataError
 from chipwright.networks.losses import PixelLoss
+from chipwright.networks.point_refinement import PointAnswers
 from chipwright.spec import ModelSpec
 from chipwright.tasks.base import Batch, Networks, Phase, Reader, Sample, Task
 from chipwright.tasks.pixel_classes import PixelClasses
@@ -103,11 +105,16 @@ class PixelTask(Task):
         first, second = (self._losses(outputs, truth, network) for truth in (target, target[partner]))
         return {name: share * loss + (1 - share) * second[name] for name, loss in first.items()}
 
-    def _losses(self, outputs: Tensor | Mapping[str, Tensor], target: Tensor, network: nn.Module) -> dict[str, Tensor]:
+    def _losses(self, outputs: Any, target: Tensor, network: nn.Module) -> dict[str, Tensor]:
         if isinstance(outputs, Tensor):
             return {"pixel": self.loss(outputs, target)}
-        auxiliary = [self.loss(logits, target) for name, logits in outputs.items() if name != "out"]
         losses = {"pixel": self.loss(outputs["out"], target)}
+        auxiliary = []
+        for name, found in outputs.items():
+            if isinstance(found, PointAnswers):
+                losses[name] = self.loss(found.logits[..., None], target.flatten(1).gather(1, found.pixels)[..., None])
+            elif name != "out":
+                auxiliary.append(self.loss(found, target))
         if auxiliary:
             losses["auxiliary"] = _auxiliary_weight(network) * torch.stack(auxiliary).sum()
         return losses
