@@ -45,7 +45,7 @@ _ROWS = (
     Row("HED_EDGEDETECTOR", "Holistically-Nested Edge Detection"),
     Row("MULTITASK_ROADEXTRACTOR", "Multi Task Road Extractor (road network)"),
     Row("CONNECTNET", "ConnectNet (road network)"),
-    Row("CHANGEDETECTOR", "Change detector (two dates)"),
+    Row("CHANGEDETECTOR", "Change detector (two dates)", "chipwright.models.changedetector:CHANGEDETECTOR"),
     Row("PSETAE", "Pixel-Set Encoder and Temporal Attention Encoder (time-series classification)"),
     Row(
         "FEATURE_CLASSIFIER",

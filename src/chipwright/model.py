@@ -67,7 +67,7 @@ class Model:
             DataError: if the images have another number of bands than the model.
         """
         arrays = [np.ascontiguousarray(image) for image in images]
-        bands = len(self.spec.bands)
+        bands = len(self.task.inputs.mean)
         for array in arrays:
             if array.ndim != 3 or array.shape[0] != bands:
                 raise DataError(f"{self.name} takes images of shape ({bands}, height, width), not {array.shape}.")
@@ -99,5 +99,5 @@ def repackage(path: Path, form: str, out: Path | None) -> Path:
     if model.type.no_onnx:
         raise OptionError(f"{model.spec.model_type} does not export to ONNX: {model.type.no_onnx}")
     target = out or (path if path.is_dir() else path.parent) / f"{package.name}.onnx"
-    spec = model.spec
-    return export_onnx(model.network, spec.normalization, len(spec.bands), spec.chip_size, target, dynamic=True)
+    scaling = model.task.inputs
+    return export_onnx(model.network, scaling, len(scaling.mean), model.spec.chip_size, target, dynamic=True)

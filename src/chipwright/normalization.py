@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chipwright.chips.chipset import ChipSet
+from chipwright.chips.chipset import ChipSet, SecondImages
 from chipwright.spec import Normalization
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -21,8 +21,10 @@ def is_plain_rgb(bands: Sequence[str], dtype: str) -> bool:
     return names == _RGB or all(name.startswith("band") for name in names)
 
 
-def choose_normalization(chips: ChipSet, weights: tuple[Sequence[float], Sequence[float]] | None) -> Normalization:
-    """Return the scaling of the chips' images.
+def choose_normalization(
+    chips: ChipSet | SecondImages, weights: tuple[Sequence[float], Sequence[float]] | None
+) -> Normalization:
+    """Return the scaling of the chips' images, or of their second ones.
 
     8-bit RGB takes the (mean, deviation) that the backbone's weights were trained with, on the scale 0 to 1, or ImageNet's
     where there are no weights. Any other bands or depth are clipped to the range of the training data and standardised by its

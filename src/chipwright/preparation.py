@@ -165,10 +165,11 @@ def _spec(
     if start.saved is not None:
         return ModelSpec.model_validate(start.saved["spec"])
     if start.package is not None and start.package.spec.dtype == chips.dtype:
-        normalization = start.package.spec.normalization
+        normalization, second = start.package.spec.normalization, start.package.spec.second_normalization
     else:
         scale = (start.weights.mean, start.weights.std) if start.weights else None
         normalization = choose_normalization(chips, scale)
+        second = choose_normalization(chips.second, scale) if chips.second else None
     return ModelSpec(
         model_type=model.keyword,
         arguments=arguments.model_dump(),
@@ -183,6 +184,7 @@ def _spec(
         image_space=chips.image_space,
         nodata=chips.nodata,
         second=chips.second,
+        second_normalization=second,
         metadata=chips.metadata,
         augmentation=options.augmentation if isinstance(options.augmentation, dict) else {},
         fitted=model.fit(chips.subset(split.training), arguments, start.package.spec.fitted if start.package else None),

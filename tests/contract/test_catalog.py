@@ -13,6 +13,7 @@ from typing import Any
 import builders
 import mask_builders
 import numpy as np
+import pair_builders
 import pytest
 import torch
 
@@ -36,6 +37,7 @@ TOYS = {
     "Labeled_Tiles": builders.labeled_tiles,
     "MultiLabeled_Tiles": builders.multilabeled_tiles,
     "RCNN_Masks": mask_builders.discs,
+    "ChangeDetection": pair_builders.change_pairs,
 }
 
 
@@ -64,6 +66,7 @@ def assemble(folder: Path, model: ModelType) -> tuple[ModelSpec, torch.nn.Module
         chip_size=chips.tile_size,
         normalization=choose_normalization(chips, None),
         statistics=chips.statistics,
+        second=chips.second,
         metadata_format=chips.format,
         fitted=model.fit(chips, arguments),
     )
@@ -185,7 +188,9 @@ def test_saved_moved_and_loaded_elsewhere_it_predicts_identically(model: ModelTy
     chips, out = trained(model)
     loaded = chipwright.load(out, processor_type="CPU")
     reader = ChipReader(None)
-    images = [reader.image(chip) for chip in read_chips([chips]).chips[:3]]
+    images = [
+        np.concatenate([reader.image(chip, at) for at in range(len(chip.images))]) for chip in read_chips([chips]).chips[:3]
+    ]
     here = loaded.predict(images)
     moved = tmp_path / "elsewhere.dlpk"
     moved.write_bytes((out / "model.dlpk").read_bytes())

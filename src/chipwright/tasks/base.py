@@ -193,11 +193,16 @@ class Task(ABC):
         first, second = Tones.of(self.spec.statistics, self.spec.dtype), self.spec.second
         return (first, Tones.of(second.statistics, second.dtype)) if second else (first,)
 
+    @property
+    def inputs(self) -> Normalization:
+        """The scaling of what the network takes, band by band: the chips', unless a sample's image is made of several."""
+        return self.spec.normalization
+
     def normalizer(self, key: str, device: torch.device) -> Normalize:
         """Return the scaling of one image key on a device."""
         if (key, device) not in self._normalizers:
             second = key != self.image_keys[0] and self.spec.second_normalization
-            self._normalizers[key, device] = Normalize(second or self.spec.normalization).to(device)
+            self._normalizers[key, device] = Normalize(second or self.inputs).to(device)
         return self._normalizers[key, device]
 
     # -- samples and batches

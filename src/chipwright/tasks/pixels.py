@@ -73,13 +73,14 @@ class PixelTask(Task):
         """
         recipe = self.recipes[augment]
         image, valid = reader.image(unit), reader.valid(unit)
-        mask = self._mask(unit, image.shape[1:], reader)
+        mask = self.label(unit, image.shape[1:], reader)
         if valid is not None:
             image, mask = fill_invalid(image, valid, recipe.tones[0].fill), np.where(valid, mask, np.int16(IGNORE))
         scene = apply(Scene([image], mask), recipe, rng)
         return {"image": scene.images[0], "mask": scene.mask}
 
-    def _mask(self, chip: Chip, size: tuple[int, ...], reader: Reader) -> NDArray[np.int16]:
+    def label(self, chip: Chip, size: tuple[int, ...], reader: Reader) -> NDArray[np.int16]:
+        """Return a chip's class indices; all unlabelled where it has no label raster."""
         if chip.label is None:
             return np.full(size, IGNORE, np.int16)
         mask = self.classes.indices(reader.label(chip))

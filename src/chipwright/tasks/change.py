@@ -1,0 +1,99 @@
+"""Change detection: pairs of images, and a map of what changed between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from chipwright.chips.augmentation.pixels import fill_invalid
+from chipwright.chips.augmentation.scene import Scene, apply
+from chipwright.chips.chipset import IGNORE, Chip
+from chipwright.chips.display import Panel, to_rgb
+from chipwright.networks.stanet import CHANGED, balanced_contrastive
+from chipwright.spec import Normalization
+from chipwright.tasks.base import Batch, Networks, Phase, Reader, Sample
+from chipwright.tasks.binary import BinaryMetrics, error_panel
+from chipwright.tasks.pixels import PixelTask
+
+
+class ChangeTask(PixelTask):
+    """Draws both dates with the map of change, and trains, applies and measures distances between them.
+
+    A sample holds "image", both dates one after the other (2 * bands, height, width) in the file's dtype, and "mask", int16
+    (height, width) of 0, 1 and `IGNORE`. The network gives distances (batch, 1, height, width).
+    """
+
+    augmentation = "change"
+    higher_is_better = frozenset({"accuracy", "precision", "recall", "f1", "iou"})
+    default_learning_rate = 1e-3
+
+    @property
+    def inputs(self) -> Normalization:
+        """Both dates' scaling, one after the other."""
+        first = self.spec.normalization
+        second = self.spec.second_normalization or first
+        both = first.minimum is not None and second.minimum is not None
+        return Normalization(
+            mean=(*first.mean, *second.mean),
+            std=(*first.std, *second.std),
+            minimum=(*(first.minimum or ()), *(second.minimum or ())) if both else None,
+            maximum=(*(first.maximum or ()), *(second.maximum or ())) if both else None,
+            source=first.source,
+        )
+
+    def draw(self, unit: Chip, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
+        """Return both dates and the change between them, moved together, each with its own light.
+
+        Ground without data at either date gets the bands' mean and no label.
+        """
+        recipe = self.recipes[augment]
+        images = [reader.image(unit, date) for date in (0, 1)]
+        mask = self.label(unit, images[0].shape[1:], reader)
+        for date, image in enumerate(images):
+            valid = reader.valid(unit, date)
+            if valid is not None:
+                images[date] = fill_invalid(image, valid, recipe.tones[date].fill)
+                mask = np.where(valid, mask, np.int16(IGNORE))
+        scene = apply(Scene(images, mask), recipe, rng)
+        return {"image": np.concatenate(scene.images), "mask": scene.mask}
+
+    def losses(self, networks: Networks, batch: Batch, phase: Phase) -> dict[str, Tensor]:
+        """Return the batch-balanced contrastive loss."""
+        return {"contrastive": self._loss(networks["network"](batch["image"]), batch["mask"])}
+
+    def _loss(self, distances: Tensor, mask: Tensor) -> Tensor:
+        return balanced_contrastive(distances[:, 0], mask == 1, mask != IGNORE)
+
+    def validate(self, network: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Sequence[Tensor]]:
+        """Return the loss and the maps of change."""
+        distances = network(batch["image"])
+        return {"contrastive": self._loss(distances, batch["mask"])}, self.decide(distances)
+
+    def decide(self, logits: Tensor) -> list[Tensor]:
+        """Return what changed as one (height, width) map of 0 and 1 a sample, from distances."""
+        return list((logits[:, 0] > CHANGED).to(torch.uint8).cpu())
+
+    def metrics(self) -> BinaryMetrics:
+        """Return a fresh confusion matrix."""
+        return BinaryMetrics(self.classes)
+
+    def panels(self, sample: Sample, prediction: Tensor) -> list[Panel]:
+        """Return both dates, and what of the change was found, missed and false over the later one."""
+        pair, truth = np.asarray(sample["image"]), np.asarray(sample["mask"], np.int16)
+        bands = len(self.spec.bands)
+        second = self.spec.second
+        before = to_rgb(pair[:bands], self.spec.statistics, self.spec.bands)
+        after = to_rgb(
+            pair[bands:], second.statistics if second else self.spec.statistics, second.bands if second else self.spec.bands
+        )
+        found = np.asarray(torch.as_tensor(prediction).cpu()) == 1
+        shown = np.where(truth == 1, 1, IGNORE).astype(np.int16)
+        return [
+            Panel("Before", before),
+            Panel("After", after),
+            Panel("Change", after, classes=shown, palette=self.classes.colors),
+            error_panel("Prediction", after, truth, found),
+        ]
