@@ -226,3 +226,35 @@ def time_series(
     }
     builders.write_metadata(folder, "RCNN_Masks", images, classes, rows, statistics=False, extra=extra | (metadata or {}))
     return folder
+
+
+def seasons(folder: Path, count: int = 8, size: int = 16, bands: int = 2, dtype: str = "float32", dates: int = 4) -> Path:
+    """Write a time series of `bands` variables: the values of one class rise through the year, those of the other fall."""
+    rng = np.random.default_rng(0)
+    images, rows = [], []
+    rising = np.linspace(0.2, 0.8, dates)[:, None, None, None]
+    for index in range(count):
+        first = np.zeros((size, size), bool)
+        first[: size // 2, :] = True
+        if index % 2:
+            first = first.T
+        course = np.where(first, rising, rising[::-1]) * np.ones((dates, bands, size, size))
+        noisy = (course + rng.normal(0, 0.05, course.shape)).reshape(dates * bands, size, size).clip(0, 1)
+        scale = 1 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max
+        images.append((noisy * scale).astype(dtype))
+        builders.write_raster(folder / "images" / f"{stem_of(index)}.tif", images[-1])
+        for value, pixels in ((2, first), (3, ~first)):
+            builders.write_raster(mask_path(folder, index, str(value)), pixels.astype("uint8"))
+        rows.append(f"images\\{stem_of(index)}.tif  labels\\2\\{stem_of(index)}.tif")
+    extra = {
+        "IsMultidimensional": True,
+        "DimensionValues": [42_196 + 30 * at for at in range(dates)],
+        "InputRastersProps": {
+            "RasterCount": 1,
+            "SensorName": "Undefined",
+            "BandNames": [f"Variable {at}" for at in range(bands)],
+        },
+    }
+    classes = ((2, "forest"), (3, "grass"))
+    builders.write_metadata(folder, "RCNN_Masks", images, classes, rows, statistics=False, extra=extra)
+    return folder

@@ -46,7 +46,11 @@ _ROWS = (
     Row("MULTITASK_ROADEXTRACTOR", "Multi Task Road Extractor (road network)"),
     Row("CONNECTNET", "ConnectNet (road network)"),
     Row("CHANGEDETECTOR", "Change detector (two dates)", "chipwright.models.changedetector:CHANGEDETECTOR"),
-    Row("PSETAE", "Pixel-Set Encoder and Temporal Attention Encoder (time-series classification)"),
+    Row(
+        "PSETAE",
+        "Pixel-Set Encoder and Temporal Attention Encoder (time-series classification)",
+        "chipwright.models.psetae:PSETAE",
+    ),
     Row(
         "FEATURE_CLASSIFIER",
         "Feature classifier (object or image classification)",
@@ -104,6 +108,7 @@ _PICKED = {
     "COCO_rectangles": "SSD",
     "YOLO_rectangles": "SSD",
     "RCNN_Masks": "MASKRCNN",
+    "TimeSeries": "PSETAE",
     "Classified_Tiles": "UNET",
     "Labeled_Tiles": "FEATURE_CLASSIFIER",
     "MultiLabeled_Tiles": "FEATURE_CLASSIFIER",

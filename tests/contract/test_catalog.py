@@ -38,6 +38,7 @@ TOYS = {
     "MultiLabeled_Tiles": builders.multilabeled_tiles,
     "RCNN_Masks": mask_builders.discs,
     "ChangeDetection": pair_builders.change_pairs,
+    "TimeSeries": mask_builders.seasons,
 }
 
 

@@ -44,6 +44,13 @@ class BandStatistics(BaseModel):
     source: str
     """Where they come from: "export" (the folder's metadata) or "computed" (from the chips)."""
 
+    def select(self, bands: Sequence[int]) -> BandStatistics:
+        """Return those of some bands, in the order given."""
+        columns = {name: getattr(self, name) for name in ("minimum", "maximum", "mean", "std")}
+        return BandStatistics(
+            source=self.source, **{name: tuple(values[band] for band in bands) for name, values in columns.items()}
+        )
+
 
 class SecondImages(BaseModel):
     """What the second images of a set are: those of pairs (`Chip.images[1]`), or those of domain B (`Chip.domain` 1).

@@ -46,7 +46,7 @@ class PixelTask(Task):
         classes: class values and indices.
     """
 
-    augmentation = "pixels"
+    augmentation: str | None = "pixels"
     higher_is_better = frozenset({"accuracy", "miou", "dice"})
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -154,14 +154,17 @@ class PixelTask(Task):
     def panels(self, sample: Sample, prediction: Any) -> list[Panel]:
         """Return image, truth and prediction; the unnamed background and unlabelled pixels show the image."""
         image = to_rgb(np.asarray(sample["image"]), self.spec.statistics, self.spec.bands)
-        truth = np.asarray(sample["mask"], np.int16)
+        return [Panel("Image", image), *self.class_panels(image, sample["mask"], prediction)]
+
+    def class_panels(self, image: NDArray[np.uint8], mask: Any, prediction: Any) -> list[Panel]:
+        """Return truth and prediction over a picture (height, width, 3)."""
+        truth = np.asarray(mask, np.int16)
         predicted = np.asarray(torch.as_tensor(prediction).cpu(), np.int16)
         labelled = truth >= 0
         share = (predicted == truth)[labelled].mean() if labelled.any() else None
         text = "" if share is None else f"{share:.0%} of the labelled pixels right"
         palette = self.classes.colors
         return [
-            Panel("Image", image),
             Panel("Truth", image, classes=self._shown(truth), palette=palette),
             Panel("Prediction", image, classes=self._shown(predicted), palette=palette, text=text),
         ]
