@@ -1,6 +1,6 @@
 """Classification of time series: chips that stack the bands of many dates, and the classes of some of their pixels.
 
-What is learnt from are sets of pixels of one class and chip, drawn anew in every epoch; what is measured and predicted are maps.
+What is learnt from are sets of pixels of one class and chip, drawn anew in each epoch; what is measured and predicted are maps.
 """
 
 from __future__ import annotations
