@@ -40,6 +40,8 @@ TOYS = {
     "ChangeDetection": pair_builders.change_pairs,
     "TimeSeries": mask_builders.seasons,
 }
+LINES = ("HED_EDGEDETECTOR", "BDCN_EDGEDETECTOR", "MULTITASK_ROADEXTRACTOR", "CONNECTNET")
+"""Types of one class that lies in lines."""
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +52,8 @@ def _silence() -> Any:
 
 def toy(folder: Path, model: ModelType, bands: int = 3, count: int = 12, dtype: str = "uint8") -> Path:
     """Write a toy export in the type's most usual format."""
-    return TOYS[model.formats[0]](folder, count=count, size=model.tiny.chip_size, bands=bands, dtype=dtype)
+    shape: dict[str, Any] = {"class_values": (1,), "shape": "lines"} if model.keyword in LINES else {}
+    return TOYS[model.formats[0]](folder, count=count, size=model.tiny.chip_size, bands=bands, dtype=dtype, **shape)
 
 
 def assemble(folder: Path, model: ModelType) -> tuple[ModelSpec, torch.nn.Module, Task, Sequence[Any], ChipReader]:

@@ -20,6 +20,7 @@ from chipwright.spec import ModelSpec
 if TYPE_CHECKING:
     from torch import nn
 
+    from chipwright.networks.backbones import Backbone
     from chipwright.networks.weights import BackboneWeights
     from chipwright.tasks.base import Task
 
@@ -145,6 +146,14 @@ class ModelType(ABC):
     @abstractmethod
     def task(self, spec: ModelSpec) -> Task:
         """Return the task that trains and applies the network."""
+
+    def backbone(self, spec: ModelSpec, weights: BackboneWeights | None, output_stride: int = 32) -> Backbone:
+        """Return the backbone that a spec names, for its bands."""
+        from chipwright.networks.backbones import create_backbone
+
+        assert spec.backbone, f"{self.keyword} has a backbone"
+        scheme = spec.arguments.get("weight_init_scheme", "random")
+        return create_backbone(spec.backbone, len(spec.bands), weights, output_stride=output_stride, weight_init_scheme=scheme)
 
     def emd_keys(self, spec: ModelSpec) -> dict[str, Any]:
         """Return the `.emd` keys of the type's family beside the common ones (see `chipwright.package.emd`)."""

@@ -68,14 +68,9 @@ class ChangeDetector(ModelType):
 
     def build(self, spec: ModelSpec, weights: BackboneWeights | None) -> nn.Module:
         """Return the network."""
-        from chipwright.networks.backbones import create_backbone
         from chipwright.networks.stanet import ChangeNetwork
 
-        assert spec.backbone, "CHANGEDETECTOR has a backbone"
-        arguments = ChangeArguments.model_validate(spec.arguments)
-        scheme = arguments.weight_init_scheme
-        backbone = create_backbone(spec.backbone, len(spec.bands), weights, weight_init_scheme=scheme)
-        return ChangeNetwork(backbone, arguments.attention_type)
+        return ChangeNetwork(self.backbone(spec, weights), spec.arguments["attention_type"])
 
     def task(self, spec: ModelSpec) -> Task:
         """Return change detection."""

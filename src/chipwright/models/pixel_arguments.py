@@ -13,8 +13,6 @@ from chipwright.models.base import Arguments, ModelType
 from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from chipwright.networks.backbones import Backbone
-    from chipwright.networks.weights import BackboneWeights
     from chipwright.tasks.base import Task
     from chipwright.tasks.pixel_classes import PixelClasses
 
@@ -71,7 +69,7 @@ class PointArguments(PixelArguments):
 
 
 class PixelClassifier(ModelType):
-    """What the pixel classifiers share beyond arguments: data, checks, class weights, backbone, task and `.emd` keys."""
+    """What the pixel classifiers share beyond arguments: data, checks, class weights, task and `.emd` keys."""
 
     formats = ("Classified_Tiles",)
     monitors = ("valid_loss", "accuracy", "miou", "dice")
@@ -102,14 +100,6 @@ class PixelClassifier(ModelType):
         weights = balancing_weights(count_pixels(chips, classes, ChipReader.of(chips)), classes)
         figures = listed((f"{classes.names[index]} {weights[index]:.3g}" for index in classes.kept), 100)
         return {"class_weights": weights, "notes": [f"Class weights by inverse frequency in the training samples: {figures}."]}
-
-    def backbone(self, spec: ModelSpec, weights: BackboneWeights | None, output_stride: int = 32) -> Backbone:
-        """Return the backbone that the spec names, for its bands."""
-        from chipwright.networks.backbones import create_backbone
-
-        assert spec.backbone, f"{self.keyword} has a backbone"
-        scheme = spec.arguments.get("weight_init_scheme", "random")
-        return create_backbone(spec.backbone, len(spec.bands), weights, output_stride=output_stride, weight_init_scheme=scheme)
 
     def task(self, spec: ModelSpec) -> Task:
         """Return pixel classification."""
