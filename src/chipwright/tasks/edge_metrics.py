@@ -31,7 +31,7 @@ Flags = NDArray[np.bool_]
 def thinned(probabilities: NDArray[Any]) -> NDArray[np.float32]:
     """Return edge probabilities (height, width) with 0 wherever a neighbour across the edge has more.
 
-    The edge's direction is read off the second derivatives of the smoothed map (Dollar & Zitnick 2015). Neighbours are compared
+    Across is where the smoothed map curves most, by its second derivatives (Dollar & Zitnick 2015). Neighbours are compared
     after a little smoothing, so that the middle of a plateau has more than its sides.
     """
     map_ = np.asarray(probabilities, np.float32)
@@ -39,7 +39,7 @@ def thinned(probabilities: NDArray[Any]) -> NDArray[np.float32]:
     smooth = ndimage.gaussian_filter(map_, 2.0, mode="nearest")
     down, across = np.gradient(smooth)
     (down_down, down_across), (_, across_across) = np.gradient(down), np.gradient(across)
-    angle = np.mod(np.arctan2(down_down * np.sign(-down_across), across_across + 1e-5), np.pi)
+    angle = np.arctan2(2 * down_across, across_across - down_down) / 2 + np.where(across_across + down_down < 0, np.pi / 2, 0)
     rows, columns = np.indices(map_.shape, np.float32)
     kept = map_.copy()
     for side in (-1, 1):
