@@ -65,6 +65,7 @@ class Checkpoints:
         optimizers: Mapping[str, Any],
         task_state: Mapping[str, Any],
         scaler: Mapping[str, Any] | None,
+        average: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the last state, whole or not at all."""
         content = {
@@ -73,6 +74,7 @@ class Checkpoints:
             "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
             "task": dict(task_state),
             "scaler": scaler,
+            "average": average,
         }
         with whole_file(self.last) as temporary:
             torch.save(content, temporary)

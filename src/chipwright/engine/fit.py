@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from chipwright import console
 from chipwright.engine import schedules
+from chipwright.engine.averaging import WeightAverage
 from chipwright.engine.checkpoints import Checkpoints, Progress
 from chipwright.engine.devices import place, start_accelerator
 from chipwright.engine.feed import Feed, choose_workers
@@ -158,6 +160,7 @@ class _Run:
             for group in optimizer.param_groups:
                 group.setdefault("initial_lr", group["lr"])
             self.optimizers[phase.name] = accelerator.prepare_optimizer(optimizer)
+        self.average = WeightAverage(network, task.weight_average) if task.weight_average else None
         self.schedule = schedules.SCHEDULES[task.schedule]
         self.progress = Progress(batch_size=batch_size, learning_rate=settings.learning_rate)
         if saved:
@@ -199,6 +202,8 @@ class _Run:
                 schedules.apply(optimizer, self.schedule, self._rate(), (epoch + step / steps) / size)
             count = len(batch[self.task.image_keys[0]])
             losses = self._step(epoch, step, batch)
+            if self.average:
+                self.average.update(self.network)
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0) + loss.detach().double() * count  # stays on the device: no waiting
             progress.samples += count
@@ -235,24 +240,38 @@ class _Run:
     def _close_epoch(self) -> None:
         """Measure, keep the best, write the row, decide whether to stop, and checkpoint."""
         progress, settings = self.progress, self.settings
-        measurement = measure(self.network, self.task, self.validation_feed, self.accelerator, "Validating")
+        with self._averaged():
+            measurement = measure(self.network, self.task, self.validation_feed, self.accelerator, "Validating")
+            row = self._row(measurement)
+            progress.history.append(row)
+            progress.end_epoch()
+            self._judge(row)
+        console.say(_line(row, settings.max_epochs, settings.monitor, progress.best_epoch))
+        if self.accelerator.is_main_process:
+            write_log(self.folder, progress.history)
+        self._save()
+
+    def _row(self, measurement: Measurement) -> dict[str, float]:
+        """Return the epoch's line of the log."""
+        progress, settings = self.progress, self.settings
         means = {name: value / progress.samples for name, value in progress.sums.items()}
         row: dict[str, float] = {"epoch": progress.epoch + 1, "train_loss": sum(means.values())}
         if len(means) > 1:
             row |= {f"train_{name}": mean for name, mean in means.items()}
         share = min(1.0, (progress.epoch + 1) / settings.max_epochs)
-        row |= measurement.scalars | {
-            "learning_rate": self._rate() * self.schedule(share)[0],
-            "seconds": progress.seconds,
-            "samples_per_second": progress.samples * self.accelerator.num_processes / max(progress.seconds, 1e-9),
-        }
-        progress.history.append(row)
-        progress.end_epoch()
-        self._judge(row)
-        console.say(_line(row, settings.max_epochs, settings.monitor, progress.best_epoch))
-        if self.accelerator.is_main_process:
-            write_log(self.folder, progress.history)
-        self._save()
+        return (
+            row
+            | measurement.scalars
+            | {
+                "learning_rate": self._rate() * self.schedule(share)[0],
+                "seconds": progress.seconds,
+                "samples_per_second": progress.samples * self.accelerator.num_processes / max(progress.seconds, 1e-9),
+            }
+        )
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """Let the network have its averaged weights for a while, where the task asks for them."""
+        return self.average.applied(self.network) if self.average else nullcontext()
 
     def _judge(self, row: dict[str, float]) -> None:
         """Keep the best weights and decide whether training is over."""
@@ -328,7 +347,8 @@ class _Run:
     def _save(self) -> None:
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None
-            self.checkpoints.save(self.progress, self.network, self.optimizers, self.task.state_dict(), scaler)
+            average = self.average.saved() if self.average else None
+            self.checkpoints.save(self.progress, self.network, self.optimizers, self.task.state_dict(), scaler, average)
         self.accelerator.wait_for_everyone()
 
     def _restore(self, saved: dict[str, Any]) -> None:
@@ -336,6 +356,8 @@ class _Run:
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(saved["optimizers"][name])
         self.task.load_state_dict(saved["task"])
+        if self.average:
+            self.average.restore(saved["average"])
         if self.accelerator.scaler is not None and saved["scaler"]:
             self.accelerator.scaler.load_state_dict(saved["scaler"])
         self.progress = Progress(**saved["progress"])

@@ -166,6 +166,9 @@ class Task(ABC):
     gradient_clip: float | None = None
     """Largest norm of a phase's gradients, if they are clipped."""
 
+    weight_average: float | None = None
+    """Share of the weights' running mean that stays in a step, where it is the mean that is measured and kept."""
+
     schedule = "one_cycle"
     """Name of the learning-rate schedule in `chipwright.engine.schedules`."""
 
