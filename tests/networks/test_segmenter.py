@@ -1,15 +1,19 @@
 """DeepLabV3 and PSPNet: the networks that torchvision and the papers have."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional as F
 from torchvision.models.segmentation import deeplabv3_resnet50, deeplabv3_resnet101
 
-from chipwright.networks import pyramid_pooling
 from chipwright.networks.backbones import create_backbone
 from chipwright.networks.point_refinement import PointAnswers, PointRefinement, certainty
+from chipwright.networks.pointrend import PointHead
 from chipwright.networks.pyramid_pooling import PyramidPooling, averages
-from chipwright.networks.segmenter import AtrousHead, PyramidHead, PyramidUnetHead, Segmenter
+from chipwright.networks.segmenter import AtrousHead, PyramidHead, PyramidUnetHead, Segmenter, SpreadConvolution
+from chipwright.networks.unet import UnetDecoder
+from chipwright.spec import Normalization
 
 TINY = "timm:test_resnet"
 
@@ -58,11 +62,42 @@ def test_deeplab_gives_torchvisions_logits() -> None:
 
 
 @pytest.mark.parametrize("size", [(6, 6), (7, 10), (3, 2), (1, 13)])
-def test_averages_for_onnx_are_those_of_adaptive_pooling(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    features = torch.rand(2, 3, *size)
-    monkeypatch.setattr(pyramid_pooling.torch.compiler, "is_exporting", lambda: True)
-    for cells in (1, 2, 3, 6):
-        torch.testing.assert_close(averages(features, cells), F.adaptive_avg_pool2d(features, cells))
+def test_averages_are_those_of_adaptive_pooling(size: tuple[int, int]) -> None:
+    features, sizes = torch.rand(2, 3, *size), (1, 2, 3, 6)
+    for cells, found in zip(sizes, averages(features, sizes), strict=True):
+        torch.testing.assert_close(found, F.adaptive_avg_pool2d(features, cells))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 13), (2, 3)])
+def test_the_pyramid_is_the_3x3_convolution_of_map_and_enlarged_averages(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    pooling = PyramidPooling(8, (1, 2, 3, 6), 16, dropout=0).double()
+    features = torch.rand(3, 8, *size, dtype=torch.float64, requires_grad=True)
+
+    found = pooling(features)
+
+    pooled = [level(F.adaptive_avg_pool2d(features, cells)) for level, cells in zip(pooling.levels, (1, 2, 3, 6), strict=True)]
+    enlarged = [F.interpolate(one, size=size, mode="bilinear", align_corners=False) for one in pooled]
+    expected = pooling.join(torch.cat([features, *enlarged], 1))
+    torch.testing.assert_close(found, expected)
+    weights = (features, pooling.join[0].weight, pooling.levels[2][0].weight)
+    for mine, plain in zip(
+        torch.autograd.grad(found.square().sum(), weights), torch.autograd.grad(expected.square().sum(), weights), strict=True
+    ):
+        torch.testing.assert_close(mine, plain)
+
+
+@pytest.mark.parametrize("size", [(40, 40), (40, 9), (7, 6), (12, 13), (13, 12)])
+def test_weights_beyond_the_map_are_left_out_without_a_trace(size: tuple[int, int]) -> None:
+    layer = SpreadConvolution(3, 4, 12)
+    images = torch.rand(2, 3, *size)
+    torch.testing.assert_close(layer(images), F.conv2d(images, layer.weight, padding=12, dilation=12))
+
+
+@pytest.mark.parametrize(("stride", "rates"), [(8, [12, 24, 36]), (16, [6, 12, 18]), (32, [3, 6, 9])])
+def test_spread_filters_look_as_far_at_every_stride(stride: int, rates: list[int]) -> None:
+    head = AtrousHead((8, 16), 2, stride)
+    assert [layer.dilation[0] for layer in head.modules() if isinstance(layer, SpreadConvolution)] == rates
 
 
 def test_pyramid_pooling_has_the_papers_layers() -> None:
@@ -83,10 +118,11 @@ def test_pooling_sees_the_whole_map() -> None:
 
 def heads(outputs: int = 3, points: bool = False) -> dict[str, Segmenter]:
     plain, dilated = create_backbone(TINY, 4), create_backbone(TINY, 4, output_stride=8)
-    unet = PyramidUnetHead(plain.channels, plain.strides, outputs, (1, 2))
+    finest = 4 if points else 1
+    unet = PyramidUnetHead(plain.channels, plain.strides, outputs, (1, 2), finest)
     pyramid = PyramidHead(dilated.channels, outputs, (1, 3))
     return {
-        "unet": Segmenter(plain, unet, unet.last, outputs, auxiliary=False, points=points, stride=1, multiple=32),
+        "unet": Segmenter(plain, unet, unet.last, outputs, auxiliary=False, points=points, stride=finest, multiple=32),
         "pyramid": Segmenter(dilated, pyramid, pyramid.last, outputs, points=points),
     }
 
@@ -137,3 +173,52 @@ def test_class_tensors_are_the_last_layers() -> None:
     for name in state.class_tensors():
         assert state.state_dict()[name].shape[0] == 5
     assert len(state.class_tensors()) == 4
+
+
+def test_points_of_a_widened_image_are_learnt_from_its_own_pixels() -> None:
+    """The maps of a 40 x 50 image cover 64 x 64 pixels; labels exist for 40 x 50."""
+    refinement = PointRefinement(2, 2, stride=4)
+    across = (torch.arange(64) + 0.5).expand(64, -1)
+    fine = torch.stack([across, across.T])[None]  # a map that holds its own coordinates
+    with torch.no_grad():
+        refinement.head = _Echo()
+        found = refinement.answers(torch.rand(1, 2, 16, 16), fine, (64, 64), (40, 50))
+    assert found.pixels.min() >= 0
+    assert found.pixels.max() < 40 * 50
+    torch.testing.assert_close(found.logits[:, 0], found.pixels % 50 + 0.5)
+    torch.testing.assert_close(found.logits[:, 1], found.pixels // 50 + 0.5)
+
+
+class _Echo(PointHead):
+    """Answers with what it sees in the fine map."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+
+    def forward(self, fine: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
+        return fine
+
+
+@pytest.mark.parametrize(
+    ("strides", "finest", "widths"),
+    [((2, 4, 8, 16, 32), 4, [256, 128, 64]), ((4, 8, 16, 32), 4, [256, 128, 64]), ((1, 2, 4, 8, 8, 8), 4, [128, 128, 64])],
+)
+def test_a_decoder_may_end_at_a_coarser_stride(strides: tuple[int, ...], finest: int, widths: list[int]) -> None:
+    decoder = UnetDecoder([3] * len(strides), strides, finest)
+    assert [block.convolution2.out_channels for block in decoder.blocks] == widths
+    assert decoder([torch.rand(1, 3, 64 // stride, 64 // stride) for stride in strides]).shape[-1] == 64 // finest
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["unet", "pyramid"])
+def test_exported_with_points_it_gives_the_same_at_the_size_of_real_chips(name: str, tmp_path: Path) -> None:
+    """Where places are asked by rank, rounding now and then picks others; the comparison bears with a few."""
+    pytest.importorskip("onnxruntime")
+    from chipwright.package.onnx import export_onnx
+
+    torch.manual_seed(0)
+    network = heads(points=True)[name]
+    assert 0 < network.unsettled < 0.01
+    assert heads()[name].unsettled == 0
+    scaling = Normalization(mean=(120.0,) * 4, std=(60.0,) * 4)
+    assert export_onnx(network, scaling, 4, (288, 256), tmp_path / "network.onnx").is_file()  # it compares the two

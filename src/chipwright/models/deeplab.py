@@ -43,7 +43,7 @@ class DeeplabModel(PixelClassifier):
         arguments = DeeplabArguments.model_validate(spec.arguments)
         classes = PixelClasses.of(spec.classes)
         backbone = self.backbone(spec, weights, arguments.output_stride)
-        head = AtrousHead(backbone.channels, len(classes))
+        head = AtrousHead(backbone.channels, len(classes), backbone.strides[-1])
         return Segmenter(
             backbone, head, head.last, len(classes), classes.first, points=arguments.pointrend, stride=backbone.strides[-1]
         )

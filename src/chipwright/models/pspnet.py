@@ -59,7 +59,7 @@ class PspnetModel(PixelClassifier):
 
     def build(self, spec: ModelSpec, weights: BackboneWeights | None) -> nn.Module:
         """Return the network with a class index for the background and one for every other class."""
-        from chipwright.networks.segmenter import PyramidHead, PyramidUnetHead, Segmenter
+        from chipwright.networks.segmenter import POINT_STRIDE, PyramidHead, PyramidUnetHead, Segmenter
         from chipwright.tasks.pixel_classes import PixelClasses
 
         arguments = PspnetArguments.model_validate(spec.arguments)
@@ -67,10 +67,11 @@ class PspnetModel(PixelClassifier):
         backbone = self.backbone(spec, weights, arguments.output_stride)
         sizes, points = arguments.pyramid_sizes, arguments.pointrend
         if arguments.use_unet:
-            decoded = PyramidUnetHead(backbone.channels, backbone.strides, len(classes), sizes)
+            finest = POINT_STRIDE if points else 1
+            decoded = PyramidUnetHead(backbone.channels, backbone.strides, len(classes), sizes, finest)
             return Segmenter(
                 backbone, decoded, decoded.last, len(classes), classes.first,
-                auxiliary=arguments.unet_aux_loss, points=points, stride=1, multiple=max(backbone.strides),
+                auxiliary=arguments.unet_aux_loss, points=points, stride=finest, multiple=max(backbone.strides),
             )  # fmt: skip
         head = PyramidHead(backbone.channels, len(classes), sizes)
         return Segmenter(backbone, head, head.last, len(classes), classes.first, points=points, stride=backbone.strides[-1])

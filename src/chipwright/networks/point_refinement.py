@@ -47,19 +47,20 @@ class PointRefinement(nn.Module):
         self.head = PointHead(channels, classes)
         self.doublings = max(1, round(math.log2(stride)))
 
-    def answers(self, coarse: Tensor, fine: Tensor, size: tuple[int, int]) -> PointAnswers:
-        """Return what is learnt from: logits at drawn pixels of images of (height, width) `size`.
+    def answers(self, coarse: Tensor, fine: Tensor, wide: tuple[int, int], size: tuple[int, int]) -> PointAnswers:
+        """Return what is learnt from: logits at drawn pixels of images of (height, width) `size`, widened to `wide`.
 
         Args:
             coarse: logits (batch, classes, rows, columns) over the same ground.
             fine: map of the backbone (batch, channels, rows, columns) over the same ground.
-            size: of the images.
+            wide: size of the ground that the maps cover.
+            size: of the part of it that has labels, from the first row and column on; pixels beyond are drawn to its edge.
         """
-        height, width = size
         points = training_points(coarse, certainty, TRAINED_PIXELS)
-        column, row = (points * points.new_tensor([width, height])).long().unbind(-1)
-        pixels = row.clamp(max=height - 1) * width + column.clamp(max=width - 1)
-        return PointAnswers(self._at(coarse, fine, grid_places(pixels, height, width)), pixels)
+        column, row = (points * points.new_tensor([wide[1], wide[0]])).long().unbind(-1)
+        column, row = column.clamp(max=size[1] - 1), row.clamp(max=size[0] - 1)
+        places = grid_places(row * wide[1] + column, *wide)
+        return PointAnswers(self._at(coarse, fine, places), row * size[1] + column)
 
     def forward(self, coarse: Tensor, fine: Tensor, size: tuple[int, int]) -> Tensor:
         """Return logits (batch, classes, height, width) of (height, width) `size`; arguments as in `answers`."""

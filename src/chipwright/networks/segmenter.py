@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
@@ -22,11 +23,15 @@ from chipwright.networks.unet import UnetDecoder
 if TYPE_CHECKING:
     from chipwright.networks.backbones import Backbone
 
-ATROUS_RATES = (12, 24, 36)
-"""Of DeepLabV3 at output stride 8 (Chen et al. 2017, 1706.05587)."""
+ATROUS_REACHES = (96, 192, 288)
+"""How far DeepLabV3's filters look, in pixels: rates 12, 24, 36 at output stride 8, half of that at stride 16 as in the paper
+(Chen et al. 2017, 1706.05587)."""
 
 POINT_STRIDE = 4
-"""Of the map that PointRend reads, where the backbone has one: the paper's."""
+"""Of the map that PointRend reads, where the backbone has one: the paper's. A U-Net's decoder ends there, too."""
+
+UNSETTLED = 0.005
+"""Largest share of logits that rounding may change where PointRend asks the most doubtful places (1 in 7000 was seen)."""
 
 Outputs = dict[str, Tensor | PointAnswers]
 
@@ -72,6 +77,7 @@ class Segmenter(nn.Module):
         if points:
             self.fine = next((at for at, have in enumerate(backbone.strides) if have >= POINT_STRIDE), 0)
             self.points = PointRefinement(backbone.channels[self.fine], outputs, stride)
+        self.unsettled = UNSETTLED if points else 0.0
         self.first_class = first_class
         self.multiple = multiple
 
@@ -91,7 +97,7 @@ class Segmenter(nn.Module):
         if self.auxiliary is not None:
             outputs["aux"] = _enlarged(self.auxiliary(maps[-2]), size)[..., :height, :width]
         if self.points is not None:
-            outputs["points"] = self.points.answers(coarse, maps[self.fine], size)
+            outputs["points"] = self.points.answers(coarse, maps[self.fine], size, (height, width))
         return outputs
 
     def class_tensors(self) -> dict[str, tuple[int, int]]:
@@ -99,21 +105,45 @@ class Segmenter(nn.Module):
         layers = [f"head.{self.last}"]
         if self.auxiliary is not None:
             layers.append(f"auxiliary.{len(self.auxiliary) - 1}")
+        if self.points is not None:
+            layers.append("points.head.scores")
         return {f"{layer}.{kind}": (1, self.first_class) for layer in layers for kind in ("weight", "bias")}
 
 
 class AtrousHead(nn.Module):
-    """DeepLabV3's: atrous spatial pyramid pooling on the coarsest map."""
+    """DeepLabV3's: atrous spatial pyramid pooling on the coarsest map, whose stride sets the rates."""
 
     last = "layers.4"
 
-    def __init__(self, channels: Sequence[int], outputs: int) -> None:
+    def __init__(self, channels: Sequence[int], outputs: int, stride: int = 8) -> None:
         super().__init__()
-        self.layers = DeepLabHead(channels[-1], outputs, ATROUS_RATES)
+        self.layers = DeepLabHead(channels[-1], outputs, [max(1, reach // stride) for reach in ATROUS_REACHES])
+        for branch in self.layers[0].convs[1:-1]:
+            branch[0] = SpreadConvolution(channels[-1], branch[0].out_channels, branch[0].dilation[0])
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return logits over the coarsest map's cells."""
         return self.layers(maps[-1])
+
+
+class SpreadConvolution(nn.Conv2d):
+    """A dilated 3x3 convolution that leaves out the weights that meet nothing but zeros: those beyond the map's sides.
+
+    On the map of a 256 pixel chip at stride 8, 32 x 32, a rate of 36 leaves one weight of nine.
+    """
+
+    def __init__(self, inputs: int, outputs: int, rate: int) -> None:
+        super().__init__(inputs, outputs, kernel_size=3, padding=rate, dilation=rate, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the convolution of (batch, channels, height, width), of the same size."""
+        if torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():  # sizes are open there
+            return super().forward(input)
+        rate = int(self.dilation[0])
+        down, across = (slice(None) if side > rate else slice(1, 2) for side in input.shape[-2:])
+        weight = self.weight[:, :, down, across]
+        padding = [rate * (side // 2) for side in weight.shape[-2:]]
+        return F.conv2d(input, weight, padding=padding, dilation=self.dilation)
 
 
 class PyramidHead(nn.Module):
@@ -132,18 +162,23 @@ class PyramidHead(nn.Module):
 
 
 class PyramidUnetHead(nn.Module):
-    """Pyramid pooling at the bottleneck of a U-Net: on the coarsest map, which the decoder then joins with the finer ones."""
+    """Pyramid pooling at the bottleneck of a U-Net: on the coarsest map, which the decoder then joins with the finer ones.
+
+    `finest` is the stride of the logits: 1 for those of every pixel.
+    """
 
     last = "classes"
 
-    def __init__(self, channels: Sequence[int], strides: Sequence[int], outputs: int, sizes: Sequence[int]) -> None:
+    def __init__(
+        self, channels: Sequence[int], strides: Sequence[int], outputs: int, sizes: Sequence[int], finest: int = 1
+    ) -> None:
         super().__init__()
         self.pooling = PyramidPooling(channels[-1], sizes)
-        self.decoder = UnetDecoder([*channels[:-1], self.pooling.out_channels], strides)
+        self.decoder = UnetDecoder([*channels[:-1], self.pooling.out_channels], strides, finest)
         self.classes = nn.Conv2d(self.decoder.out_channels, outputs, kernel_size=3, padding=1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Return logits of every pixel."""
+        """Return logits at the finest stride."""
         return self.classes(self.decoder([*maps[:-1], self.pooling(maps[-1])]))
 
 

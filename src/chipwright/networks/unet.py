@@ -31,22 +31,23 @@ class UnetDecoder(nn.Module):
     """Joins an encoder's maps into one of the input's size.
 
     Every step goes to the next finer map, or to twice the size where the encoder has no map of it (encoders that begin at
-    stride 4 or 2), until stride 1. Its width falls with the stride: 256 channels at stride 16, then 128, 64, 32 and 16.
+    stride 4 or 2), until `finest`. Its width falls with the stride: 256 channels at stride 16, then 128, 64, 32 and 16.
 
     Args:
         channels: channels of the encoder's maps, finest first.
         strides: their strides in input pixels, ascending; neighbours may be equal (dilated encoders).
+        finest: stride of the result; finer maps of the encoder are left aside.
 
     Attributes:
         out_channels: channels of the result.
     """
 
-    def __init__(self, channels: Sequence[int], strides: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], finest: int = 1) -> None:
         super().__init__()
         inputs, stride = channels[-1], strides[-1]
-        skips = list(zip(channels[:-1], strides[:-1], strict=True))
+        skips = [skip for skip in zip(channels[:-1], strides[:-1], strict=True) if skip[1] >= finest]
         blocks: list[_Block] = []
-        while skips or stride > 1:
+        while skips or stride > finest:
             if skips and skips[-1][1] >= stride // 2:
                 skip, target = skips.pop()
             else:
@@ -63,7 +64,7 @@ class UnetDecoder(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return (batch, out_channels, height, width) from the encoder's maps, finest first.
 
-        The size is that of the encoder's input if its sides are multiples of the coarsest stride.
+        At stride 1 the size is that of the encoder's input if its sides are multiples of the coarsest stride.
         """
         result, skips = maps[-1], list(maps[:-1])
         for block in self.blocks:

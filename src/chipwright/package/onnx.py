@@ -48,13 +48,18 @@ Pixels = NDArray[Any]
 
 @dataclass(frozen=True)
 class _Job:
-    """One export: the module that is exported, and what is known of it."""
+    """One export: the module that is exported, and what is known of it.
+
+    `unsettled` is the share of values that may differ: networks that choose places by rank name it (`unsettled`), since
+    rounding may decide between two places.
+    """
 
     module: nn.Module
     outputs: tuple[str, ...]
     detects: bool
     input_dtype: torch.dtype
     dynamic: bool
+    unsettled: float = 0.0
 
     @property
     def dimensions(self) -> dict[int, str]:
@@ -160,7 +165,8 @@ def _prepare(network: nn.Module, normalization: Normalization, pixels: Tensor, i
         result = network(Normalize(normalization)(pixels))
     detects = isinstance(result, list) and bool(result) and isinstance(result[0], Mapping)
     names = tuple(name for name, _ in named_outputs(result[0] if detects else result))
-    return _Job(Scaled(normalization, network, detects).eval(), names, detects, input_dtype, dynamic)
+    module = Scaled(normalization, network, detects).eval()
+    return _Job(module, names, detects, input_dtype, dynamic, float(getattr(network, "unsettled", 0.0)))
 
 
 def _pixels(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -268,7 +274,7 @@ def _difference(data: bytes, job: _Job, samples: Sequence[Tensor]) -> str:
     for sample in samples:
         given = session.run(None, {INPUT: sample.numpy()})
         for name, ours, theirs in zip(job.outputs, job.module(sample), given, strict=True):
-            if not _alike(ours.numpy(), theirs, job.detects):
+            if not _alike(ours.numpy(), theirs, job.detects, job.unsettled):
                 size = " x ".join(str(side) for side in sample.shape)
                 return f"the exported graph gives another {name} than the network for an input of {size}"
     if job.detects:
@@ -280,10 +286,12 @@ def _difference(data: bytes, job: _Job, samples: Sequence[Tensor]) -> str:
     return ""
 
 
-def _alike(ours: Pixels, theirs: Pixels, detects: bool) -> bool:
+def _alike(ours: Pixels, theirs: Pixels, detects: bool, unsettled: float = 0.0) -> bool:
     tolerance = _TOLERANCE * float(np.abs(ours).max(initial=1.0))
-    if ours.shape == theirs.shape and np.allclose(ours, theirs, rtol=0, atol=tolerance, equal_nan=True):
-        return True
+    if ours.shape == theirs.shape:
+        same = np.isclose(ours, theirs, rtol=0, atol=tolerance, equal_nan=True)
+        if same.all() or (~same).mean() <= unsettled:
+            return True
     if not detects or ours.shape[1:] != theirs.shape[1:]:
         return False
     # of two boxes that overlap, with nearly the same score, rounding decides which one stays, and in which order
