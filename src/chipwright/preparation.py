@@ -76,6 +76,7 @@ def prepare(options: TrainOptions, precision: str) -> Setup:
         fits = catalog.fitting(chips.format)
         raise DataError(
             f"{model.keyword} trains on {listed(model.formats)}, but {options.in_folder[0]} holds {chips.format}. "
+            + (f"{model.data_hint} " if model.data_hint else "")
             + (f"Types that take it: {listed(fits, 30)}." if fits else "No type of this version takes it yet.")
         )
     arguments = parse_arguments(options.arguments, model.arguments, model.keyword, model.monitors)

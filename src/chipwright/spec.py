@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +24,22 @@ class Normalization(BaseModel):
     maximum: tuple[float, ...] | None = None
     source: str = "statistics"
     """"weights" (the scaling the pretrained weights were trained with), "imagenet" or "statistics"."""
+
+    def beside(self, other: Normalization) -> Normalization:
+        """Return the scaling of images that hold these bands, and `other`'s after them; either keeps its limits, or none."""
+
+        def limits(mine: tuple[float, ...] | None, theirs: tuple[float, ...] | None, none: float) -> tuple[float, ...] | None:
+            if mine is None and theirs is None:
+                return None
+            return (*(mine or (none,) * len(self.mean)), *(theirs or (none,) * len(other.mean)))
+
+        return Normalization(
+            mean=(*self.mean, *other.mean),
+            std=(*self.std, *other.std),
+            minimum=limits(self.minimum, other.minimum, -math.inf),
+            maximum=limits(self.maximum, other.maximum, math.inf),
+            source=self.source,
+        )
 
 
 class ModelSpec(BaseModel):

@@ -1,11 +1,14 @@
 """STANet: the original's parameters, its attention against plain sums, and its loss by hand."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from chipwright.networks.backbones import create_backbone
+from chipwright.networks.backbones import Backbone, create_backbone
 from chipwright.networks.stanet import (
     BasicAttention,
     ChangeNetwork,
@@ -25,9 +28,44 @@ def test_the_parts_have_the_originals_parameters() -> None:
     assert count(decoder) == 994_688
     assert count(BasicAttention(64)) == 5_201 - 1  # the original holds a scalar that it never uses
     assert count(PyramidAttention(64)) == 37_312
-    # the original's ResNet-18 has a third block of 4 720 640 in its last stage, which no published weights fill
-    network = ChangeNetwork(create_backbone("RESNET18", 3), "PAM")
-    assert count(network) == 16_929_152 - 4_720_640
+
+
+def originals_backbone() -> Backbone:
+    """The original's ResNet-18: a third block in the last stage, which no published weights fill, and dilations 1, 2, 4."""
+    backbone = create_backbone("RESNET18", 3)
+    stage = backbone.body.get_submodule("layer4")
+    assert isinstance(stage, nn.Sequential)
+    stage.append(copy.deepcopy(stage[-1]))
+    for block, dilation in zip(stage, (1, 2, 4), strict=True):
+        convolution = block.get_submodule("conv1")
+        convolution.dilation = convolution.padding = (dilation, dilation)  # type: ignore[assignment]
+    return backbone
+
+
+@pytest.mark.parametrize(("attention", "expected"), [("PAM", 16_929_152), ("BAM", 16_897_041 - 1)])
+def test_in_its_original_configuration_it_is_the_original(attention: str, expected: int) -> None:
+    network = ChangeNetwork(originals_backbone(), attention).eval()  # type: ignore[arg-type]
+    assert count(network.backbone) == 15_897_152
+    assert count(network.backbone) + count(network.decoder) == 16_891_840
+    assert count(network) == expected
+    seen: list[torch.Tensor] = []
+    network.attention.register_forward_hook(lambda *call: seen.append(call[2]))
+    with torch.no_grad():
+        change = network(torch.rand(1, 6, 256, 256))
+    assert seen[0].shape == (1, 64, 2, 64, 64)
+    distance = feature_distance(seen[0][:, :, 0], seen[0][:, :, 1])
+    assert distance.shape == (1, 1, 64, 64)
+    assert change.shape == (1, 1, 256, 256)
+    torch.testing.assert_close(change[..., [0, -1]][..., [0, -1], :], distance[..., [0, -1]][..., [0, -1], :])  # corners meet
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_never_holds_all_pairs_of_pixels(dtype: torch.dtype) -> None:
+    features = torch.randn(2, 64, 2, 16, 16, requires_grad=True)
+    for attention in (BasicAttention(64, residual=True), PyramidAttention(64)):
+        with sdpa_kernel(SDPBackend.FLASH_ATTENTION), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            seen = attention(features)  # raises where this kernel cannot serve
+        seen.sum().backward()
 
 
 def test_attention_is_the_softmax_over_both_dates() -> None:

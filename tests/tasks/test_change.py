@@ -15,7 +15,8 @@ from chipwright.chips.chipset import IGNORE, ChipSet, ClassInfo
 from chipwright.chips.folders import read_chips
 from chipwright.chips.reading import ChipReader
 from chipwright.normalization import choose_normalization
-from chipwright.spec import ModelSpec
+from chipwright.spec import ModelSpec, Normalization
+from chipwright.tasks.base import Normalize
 from chipwright.tasks.binary import BinaryMetrics, error_panel
 from chipwright.tasks.change import ChangeTask
 from chipwright.tasks.pixel_classes import PixelClasses
@@ -80,6 +81,14 @@ def test_each_date_has_its_own_scaling(tmp_path: Path) -> None:
     assert len(task.inputs.minimum) == 6
 
 
+def test_a_date_that_is_not_clipped_stays_so_beside_one_that_is() -> None:
+    plain = Normalization(mean=(1.0,), std=(2.0,))
+    clipped = Normalization(mean=(5.0,), std=(4.0,), minimum=(3.0,), maximum=(9.0,))
+    scaled = Normalize(plain.beside(clipped))(torch.tensor([-99.0, -99.0]).view(2, 1, 1)).flatten()
+    assert scaled.tolist() == [-50, -0.5]
+    assert plain.beside(plain).minimum is None
+
+
 def test_ground_without_data_at_either_date_counts_nowhere(tmp_path: Path) -> None:
     folder = change_pairs(tmp_path)
     for name, corner in (("images", (slice(0, 4), slice(0, 4))), ("images2", (slice(8, 12), slice(8, 12)))):
@@ -120,7 +129,7 @@ def test_the_picture_tells_found_missed_and_false_apart() -> None:
 
 def test_single_images_are_refused(tmp_path: Path) -> None:
     single = classified_tiles(tmp_path / "single", count=4)
-    with pytest.raises(chipwright.UsageError, match="ChangeDetection"):
+    with pytest.raises(chipwright.UsageError, match=r"holds Classified_Tiles.*images2"):
         chipwright.train(single, tmp_path / "m", model_type="CHANGEDETECTOR", backbone_weights="none")
     assert not (tmp_path / "m").exists()
 

@@ -118,6 +118,8 @@ class ModelType(ABC):
     paper: ClassVar[str]
     formats: ClassVar[tuple[str, ...]]
     """Metadata formats accepted, the most usual first."""
+    data_hint: ClassVar[str] = ""
+    """How to get data of such a format, in a sentence, where its name does not say."""
     arguments: ClassVar[type[Arguments]]
     monitors: ClassVar[tuple[str, ...]] = ("valid_loss",)
     backbones: ClassVar[BackboneRule | None] = None

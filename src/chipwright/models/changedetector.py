@@ -23,7 +23,7 @@ class ChangeArguments(BackboneArguments):
     """Arguments of CHANGEDETECTOR."""
 
     attention_type: Literal["PAM", "BAM"] = Field(
-        "PAM", description="Attention at several scales (PAM) or over the whole chip (BAM): dearer, and rarely better."
+        "PAM", description="Attention within regions of four sizes (PAM), or over the whole chip alone (BAM), which is cheaper."
     )
 
     @field_validator("attention_type", mode="before")
@@ -42,6 +42,10 @@ class ChangeDetector(ModelType):
         "Remote Sensing 2020, 12(10), 1662"
     )
     formats = ("ChangeDetection",)
+    data_hint = (
+        "It needs pairs of images: export Classified Tiles with an additional input raster, the later date, and copy the "
+        "folder images2 with the rest."
+    )
     arguments: ClassVar[type[Arguments]] = ChangeArguments
     monitors = ("valid_loss", "precision", "recall", "f1", "iou", "accuracy")
     backbones = BackboneRule("RESNET18", ("resnet", "mobilenet"))

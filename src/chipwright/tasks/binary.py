@@ -28,12 +28,12 @@ class BinaryMetrics(PixelMetrics):
         """Return the figures; NaN where the class does not occur."""
         whole = super().compute()
         row = next(row for row in whole.per_class if row["class"] == self.classes.names[-1])
-        scalars = {
-            "accuracy": whole.scalars["accuracy"],
+        scalars = {  # the line of an epoch shows the first three
+            "f1": row["F1"],
             "precision": row["precision"],
             "recall": row["recall"],
-            "f1": row["F1"],
             "iou": row["IoU"],
+            "accuracy": whole.scalars["accuracy"],
         }
         return Evaluation(scalars, whole.per_class, whole.confusion, notes=[])
 

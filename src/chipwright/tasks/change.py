@@ -34,15 +34,7 @@ class ChangeTask(PixelTask):
     def inputs(self) -> Normalization:
         """Both dates' scaling, one after the other."""
         first = self.spec.normalization
-        second = self.spec.second_normalization or first
-        both = first.minimum is not None and second.minimum is not None
-        return Normalization(
-            mean=(*first.mean, *second.mean),
-            std=(*first.std, *second.std),
-            minimum=(*(first.minimum or ()), *(second.minimum or ())) if both else None,
-            maximum=(*(first.maximum or ()), *(second.maximum or ())) if both else None,
-            source=first.source,
-        )
+        return first.beside(self.spec.second_normalization or first)
 
     def draw(self, unit: Chip, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
         """Return both dates and the change between them, moved together, each with its own light.
