@@ -23,7 +23,10 @@ from chipwright.errors import MissingExtra
 Points = NDArray[np.float64]
 
 SPUR = 10.0
-"""Pixels: dead ends that branch off and are shorter than this come from the outline of a wide road, not from a street."""
+"""Pixels: dead ends that branch off and are shorter than this, or than roads are wide, come from the outline of a road."""
+
+HOLE = 50
+"""Pixels: smaller holes in a road are no island."""
 
 _AROUND = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 _SMALLEST_LOOP = 4
@@ -87,15 +90,35 @@ def centre_line(mask: NDArray[Any]) -> NDArray[np.bool_]:
     return skeletonize(shape) if shape.any() else shape
 
 
-def road_graph(mask: NDArray[Any], spur: float = SPUR, piece: float = 0.0) -> RoadGraph:
+def road_graph(mask: NDArray[Any], spur: float = SPUR, piece: float = 0.0, hole: int = 0) -> RoadGraph:
     """Return the graph of a road mask (height, width).
 
     Args:
         mask: true where there is road.
-        spur: dead ends shorter than this, in pixels, are pruned where they branch off.
+        spur: dead ends that branch off and are shorter than this, in pixels, or than the roads of the mask are wide on average,
+            are pruned.
         piece: roads shorter than this that hang together with nothing are left out.
+        hole: holes of fewer pixels are closed first; they would make rings.
     """
-    return pruned(trace(centre_line(mask)), spur, piece)
+    shape = _closed(np.asarray(mask, bool), hole) if hole else np.asarray(mask, bool)
+    line = centre_line(shape)
+    if not line.any():
+        return RoadGraph()
+    width = float(shape.sum() / line.sum())
+    return pruned(trace(line), max(spur, width), piece)
+
+
+def measured_graph(mask: NDArray[Any]) -> RoadGraph:
+    """Return the graph that lines and figures are made of: specks left out, small holes closed."""
+    return road_graph(mask, piece=SPUR, hole=HOLE)
+
+
+def _closed(mask: NDArray[np.bool_], hole: int) -> NDArray[np.bool_]:
+    labels, _ = ndimage.label(~mask)
+    small = np.bincount(labels.ravel()) < hole
+    small[0] = True  # the mask itself
+    closed: NDArray[np.bool_] = small[labels]
+    return closed
 
 
 def trace(line: NDArray[np.bool_]) -> RoadGraph:

@@ -9,7 +9,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from chipwright.roads.graph import SPUR, Points, RoadGraph, road_graph
+from chipwright.roads.graph import HOLE, SPUR, Points, RoadGraph, road_graph
 
 TOLERANCE = 1.0
 """Pixels that a simplified line may be off."""
@@ -60,7 +60,7 @@ def road_lines(
         mask: (height, width), true where there is road.
         transform: from pixel corners to map coordinates; without it lines are in pixels, whole numbers at pixels' centres.
         tolerance: how many pixels a line may be off its centre line.
-        spur: dead ends that branch off and are shorter, in pixels, are pruned.
+        spur: dead ends that branch off and are shorter, in pixels, or than the roads are wide, are pruned.
         piece: roads that hang together with nothing and are shorter, in pixels, are left out.
     """
-    return graph_lines(road_graph(mask, spur, piece), transform, tolerance)
+    return graph_lines(road_graph(mask, spur, piece, HOLE), transform, tolerance)
