@@ -19,6 +19,8 @@ from torch.nn import functional as F
 from chipwright.networks.padding import pad_to_multiple
 
 _HEAD_CHANNELS = 32
+_LEAST_WIDTHS = {4: 64, 8: 128, 16: 256, 32: 512}
+"""Channels by stride that the decoder is given at least: those of RESNET34."""
 
 
 class RoadOutputs(NamedTuple):
@@ -79,30 +81,45 @@ class LinkDecoder(nn.Module):
     """Encoder maps, finest first, to logits of the image's size.
 
     At strides 16, 8 and 4 the encoder's map of that stride is added; where it has none the decoder goes on alone. Finer maps
-    than stride 4 are not used.
+    than stride 4 are not used. Maps narrower than RESNET34's, for which the decoder was made, are widened to its channels
+    first: a quarter of MOBILENET_V2's 24 would be 6.
     """
 
     def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:
         super().__init__()
+        widths = [max(own, _LEAST_WIDTHS.get(stride, own)) for own, stride in zip(channels, strides, strict=True)]
         self.skips: list[int | None] = []
-        blocks, width, stride = [], channels[-1], strides[-1]
+        blocks, width, stride = [], widths[-1], strides[-1]
         while stride > 2:
             stride //= 2
             place = max((at for at, its in enumerate(strides) if its == stride), default=None) if stride > 2 else None
-            outputs = width if place is None else channels[place]
+            outputs = width if place is None else widths[place]
             blocks.append(DecoderBlock(width, outputs))
             self.skips.append(place)
             width = outputs
         self.blocks = nn.ModuleList(blocks)
+        used = {len(channels) - 1, *(place for place in self.skips if place is not None)}
+        self.widening = nn.ModuleDict(
+            {str(at): _widening(channels[at], widths[at]) for at in sorted(used) if channels[at] < widths[at]}
+        )
         self.head = FullSizeHead(width, classes)
         initialise(self)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the logits (batch, classes, height, width)."""
-        result = maps[-1]
+        result = self._wide(maps, len(maps) - 1)
         for block, place in zip(self.blocks, self.skips, strict=True):
-            result = block(result) if place is None else block(result) + maps[place]
+            result = block(result) if place is None else block(result) + self._wide(maps, place)
         return self.head(result)
+
+    def _wide(self, maps: Sequence[Tensor], place: int) -> Tensor:
+        key = str(place)
+        return self.widening[key](maps[place]) if key in self.widening else maps[place]
+
+
+def _widening(inputs: int, outputs: int) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, kernel_size=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 class LinkNet(nn.Module):
