@@ -54,7 +54,7 @@ class HourglassMTL(nn.Module):
         self.hourglasses = nn.ModuleList(_Hourglass(DEPTH, blocks) for _ in range(stacks))
         self.roads = _Heads(classes, stacks, blocks)
         self.orientations = _Heads(orientations, stacks, blocks)
-        initialise(self)
+        initialise(self, [score for heads in (self.roads, self.orientations) for score in (*heads.scores, heads.score_half)])
 
     def forward(self, images: Tensor) -> RoadOutputs:
         """Return the logits of both tasks at every scale, for images of any size; a coarse map's sides are rounded up."""

@@ -9,7 +9,7 @@ channels to a quarter, enlarge twofold and widen again. Batra et al. 2019 let tw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -160,10 +160,20 @@ class LinkNetMTL(nn.Module):
         return RoadOutputs([roads[..., :height, :width]], [orientations[..., :height, :width]])
 
 
-def initialise(module: nn.Module) -> None:
-    """Draw the convolutions as the paper's code does: normal with variance 2 / (kernel area x output channels)."""
+def initialise(module: nn.Module, scores: Iterable[nn.Module] = ()) -> None:
+    """Draw the convolutions as the paper's code does: normal with variance 2 / (kernel area x output channels).
+
+    Those that give `scores`, and the last of every `FullSizeHead`, are drawn small instead: with two outputs the paper's rule
+    begins at logits of 10, ten times the loss of knowing nothing, and the first epochs go into unlearning it.
+    """
+    small = {id(part) for part in scores}
+    small |= {id(part.score) for part in module.modules() if isinstance(part, FullSizeHead)}
     for part in module.modules():
-        if isinstance(part, nn.Conv2d):
+        if isinstance(part, nn.Conv2d) and id(part) in small:
+            nn.init.normal_(part.weight, std=0.01)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
 
 
