@@ -67,7 +67,8 @@ def prepare(options: TrainOptions, precision: str) -> Setup:
     model = catalog.find(options.model_type) if options.model_type else None
     if model is not None:  # the faults of options are told before the data is read
         parse_arguments(options.arguments, model.arguments, model.keyword, model.monitors)
-        _backbone(options, model)
+        if model.backbones is not None:
+            model.backbones.resolve(options.backbone_model, model.keyword)
     chips = read_chips(options.in_folder)
     if model is None:
         model = catalog.find(catalog.pick(chips.format))
@@ -83,7 +84,7 @@ def prepare(options: TrainOptions, precision: str) -> Setup:
     model.check(chips, arguments)
     facts = fingerprint(options, model, arguments, chips, precision)
     saved = _saved_setup(options, facts)
-    backbone = _backbone(options, model)
+    backbone = _backbone(options, model, arguments)
     start = _first_weights(options, model, backbone, chips, saved)
     split = split_chips(chips, options.validation_percentage, options.split, options.seed)
     spec = _spec(options, model, arguments, backbone, chips, split, start)
@@ -107,15 +108,22 @@ def prepare(options: TrainOptions, precision: str) -> Setup:
             split.sentence,
             *_shared_ground(chips, split),
             *spec.fitted.get("notes", []),
+            *_unused_backbone(options, model, arguments),
             *notes,
         ],
     )
 
 
-def _backbone(options: TrainOptions, model: ModelType) -> str | None:
+def _backbone(options: TrainOptions, model: ModelType, arguments: Arguments) -> str | None:
     if model.backbones is None:
         return None
-    return model.backbones.resolve(options.backbone_model, model.keyword)
+    name = model.backbones.resolve(options.backbone_model, model.keyword)
+    return None if model.no_backbone(arguments) else name
+
+
+def _unused_backbone(options: TrainOptions, model: ModelType, arguments: Arguments) -> list[str]:
+    reason = model.no_backbone(arguments)
+    return [f"The backbone {options.backbone_model} is not used: {reason}"] if reason and options.backbone_model else []
 
 
 def _first_weights(
@@ -251,7 +259,7 @@ def fingerprint(
         "chips": len(chips),
         "model_type": model.keyword,
         "arguments": arguments.model_dump(mode="json"),
-        "backbone_model": _backbone(options, model),
+        "backbone_model": _backbone(options, model, arguments),
         "max_epochs": options.max_epochs,
         "batch_size": options.batch_size,
         "learning_rate": options.learning_rate,

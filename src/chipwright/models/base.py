@@ -134,6 +134,10 @@ class ModelType(ABC):
         """Raise `DataError` or `OptionError` where chips and arguments do not suit the type beyond format and ranges."""
         return
 
+    def no_backbone(self, arguments: Arguments) -> str | None:
+        """Return why the network has no backbone with these arguments, though the type takes some; None where it has one."""
+        return None
+
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what is fitted on the training split (class weights, anchors, ...) as JSON data for `ModelSpec.fitted`.
 

@@ -63,6 +63,19 @@ def dice(
     return (weights * losses).sum() / weights.sum().clamp_min(1e-7)
 
 
+def soft_iou(logits: Tensor, target: Tensor, ignored: int = IGNORED) -> Tensor:
+    """Return minus the mean over images and classes of the intersection over union of probabilities and truth, -1 to 0.
+
+    As in Batra et al. 2019 (CVPR) and Rahman & Wang 2016. A class that an image's truth has not counts as 0.
+    """
+    counts = (target != ignored).unsqueeze(1)
+    probabilities = torch.where(counts, logits.float().softmax(1), 0.0)
+    truth = (target.unsqueeze(1) == torch.arange(logits.shape[1], device=target.device).view(1, -1, 1, 1)).float()
+    intersections = (probabilities * truth).sum((2, 3))
+    unions = (probabilities + truth).sum((2, 3)) - intersections
+    return -(intersections / unions.clamp_min(1e-7)).mean()
+
+
 @dataclass(frozen=True)
 class PixelLoss:
     """`(1 - dice_fraction) * base + dice_fraction * dice`, the base being cross-entropy or focal loss.

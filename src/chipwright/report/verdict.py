@@ -11,6 +11,7 @@ from chipwright.report.wording import canonical, count, duration, figure, metric
 _THINGS = {"boxes": "objects", "pixels": "pixels", "chips": "chips"}
 
 _PHRASES = {
+    "apls": "the lengths of ways along its roads agree with the true ones by {value} (APLS)",
     "accuracy": "it gave {value} of the {things} the right class",
     "recall": "it found {value} of what was there (recall)",
     "precision": "{value} of what it marked was right (precision)",

@@ -108,6 +108,9 @@ METRICS: dict[str, Metric] = {
     ),
     "ods": Metric("ODS F1", "F1 score of the edges at the one threshold that suits all chips best.", "share", True),
     "ois": Metric("OIS F1", "F1 score of the edges at the threshold that suits each chip best.", "share", True),
+    "relaxed_iou": Metric(
+        "relaxed IoU", "IoU where a road pixel is right within 4 pixels of the other side's roads.", "share", True
+    ),
     "apls": Metric(
         "APLS", "How well path lengths along the predicted roads agree with those along the true ones.", "share", True
     ),

@@ -1,0 +1,90 @@
+"""Roads of a raster as lines in files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+import shapely
+import torch
+
+from chipwright.chips.chipset import BandStatistics, ClassInfo
+from chipwright.errors import OptionError
+from chipwright.raster.road_lines import raster_road_lines
+from chipwright.spec import ModelSpec, Normalization
+from chipwright.tasks.pixels import PixelTask
+
+LEFT, TOP, CELL = 500_000, 5_000_000, 2
+
+
+def echo(*values: int) -> Any:
+    """A pixel classifier whose class index is the pixel's value."""
+    spec = ModelSpec(
+        model_type="UNET", bands=("Band_1",), dtype="uint8", chip_size=(64, 64), metadata_format="Classified_Tiles",
+        classes=tuple(ClassInfo(value=value, name=f"Class {value}", color=(value, 0, 0)) for value in values),
+        normalization=Normalization(mean=(0.0,), std=(1.0,)),
+        statistics=BandStatistics(minimum=(0.0,), maximum=(3.0,), mean=(1.0,), std=(1.0,), source="computed"),
+    )  # fmt: skip
+    return SimpleNamespace(
+        name="echo", spec=spec, task=PixelTask(spec), predict=lambda images: [torch.from_numpy(i[0]) for i in images]
+    )
+
+
+@pytest.fixture
+def raster(tmp_path: Path) -> Path:
+    """A crossing of two roads, 5 pixels wide, of class index 1; a patch of index 2."""
+    pixels = np.zeros((160, 200), np.uint8)
+    pixels[78:83], pixels[:, 98:103] = 1, 1
+    pixels[10:30, 10:30] = 2
+    profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "height": 160, "width": 200, "crs": "EPSG:32633"}
+    with rasterio.open(tmp_path / "in.tif", "w", **profile, transform=rasterio.transform.from_origin(LEFT, TOP, 2, 2)) as file:
+        file.write(pixels, 1)
+    return tmp_path / "in.tif"
+
+
+def test_roads_are_four_lines_on_the_map_that_meet_at_the_crossing(raster: Path, tmp_path: Path) -> None:
+    out = tmp_path / "roads.gpkg"
+    lines = raster_road_lines(echo(3, 7), raster, out, class_value=3)
+    crossing = shapely.Point(LEFT + CELL * 100.5, TOP - CELL * 80.5)
+    assert len(lines) == 4
+    assert all(line.distance(crossing) < 2 * CELL for line in lines)
+    assert sum(line.length for line in lines) == pytest.approx(CELL * (160 + 200), rel=0.03)
+    meta, _, wkb, (lengths,) = pyogrio.raw.read(out)
+    assert meta["crs"] == "EPSG:32633"
+    np.testing.assert_allclose(lengths, shapely.length(shapely.from_wkb(wkb)))
+    assert len(wkb) == 4
+
+
+def test_geojson_is_in_longitude_and_latitude(raster: Path, tmp_path: Path) -> None:
+    out = tmp_path / "roads.geojson"
+    raster_road_lines(echo(3, 7), raster, out, class_value=3)
+    _, _, wkb, (lengths,) = pyogrio.raw.read(out)
+    west, south, east, north = shapely.total_bounds(shapely.from_wkb(wkb))
+    assert 14.9 < west < east < 15.1
+    assert 45.1 < south < north < 45.2
+    assert lengths.sum() == pytest.approx(CELL * (160 + 200), rel=0.03)  # still metres
+
+
+def test_a_raster_without_roads_gives_an_empty_file(raster: Path, tmp_path: Path) -> None:
+    with rasterio.open(raster, "r+") as file:
+        file.write(np.zeros((160, 200), np.uint8), 1)
+    assert raster_road_lines(echo(3), raster, tmp_path / "none.gpkg") == []
+    assert len(pyogrio.raw.read(tmp_path / "none.gpkg")[2]) == 0
+
+
+def test_of_several_classes_the_roads_must_be_named(raster: Path) -> None:
+    with pytest.raises(OptionError, match=r"3 \(Class 3\) and 7 \(Class 7\)\. Say which are roads"):
+        raster_road_lines(echo(3, 7), raster)
+    with pytest.raises(OptionError, match="no class of value 5"):
+        raster_road_lines(echo(3, 7), raster, class_value=5)
+
+
+def test_other_files_are_refused_before_anything_is_computed(raster: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"\.gpkg, \.geojson and \.json, not \.shp"):
+        raster_road_lines(echo(3), raster, tmp_path / "roads.shp")
+    assert not (tmp_path / "roads.shp").exists()
