@@ -43,7 +43,9 @@ _ROWS = (
     Row("MMSEGMENTATION", "MMSegmentation (pixel classification)"),
     Row("BDCN_EDGEDETECTOR", "Bi-Directional Cascade Network (edge detection)", "chipwright.models.edges:BDCN"),
     Row("HED_EDGEDETECTOR", "Holistically-Nested Edge Detection", "chipwright.models.edges:HED"),
-    Row("MULTITASK_ROADEXTRACTOR", "Multi Task Road Extractor (road network)", "chipwright.models.roads:MULTITASK_ROADEXTRACTOR"),
+    Row(
+        "MULTITASK_ROADEXTRACTOR", "Multi Task Road Extractor (road network)", "chipwright.models.roads:MULTITASK_ROADEXTRACTOR"
+    ),
     Row("CONNECTNET", "ConnectNet (road network)", "chipwright.models.roads:CONNECTNET"),
     Row("CHANGEDETECTOR", "Change detector (two dates)", "chipwright.models.changedetector:CHANGEDETECTOR"),
     Row(

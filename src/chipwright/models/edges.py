@@ -26,7 +26,7 @@ class EdgeDetector(ModelType):
 
     formats = ("Classified_Tiles",)
     arguments: ClassVar[type[Arguments]] = EdgeArguments
-    monitors = ("valid_loss", "accuracy", "f1_score", "ods", "ois", "average_precision")
+    monitors = ("valid_loss", "accuracy", "f1_score", "ods", "ois", "edge_average_precision")
     backbones = BackboneRule("VGG19", ("vgg", "resnet", "mobilenet"))
     tiny = Tiny(epochs=8)
     emd: ClassVar[dict[str, Any]] = {

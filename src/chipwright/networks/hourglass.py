@@ -74,7 +74,10 @@ class HourglassMTL(nn.Module):
         for of_task, heads, own in zip(scores, tasks, features, strict=True):
             of_task.extend(heads.fine(own))
         cut = [
-            [score[..., : -(-height // stride), : -(-width // stride)] for score, stride in zip(of_task, self.scales, strict=True)]
+            [
+                score[..., : -(-height // stride), : -(-width // stride)]
+                for score, stride in zip(of_task, self.scales, strict=True)
+            ]
             for of_task in scores
         ]
         return RoadOutputs(*cut)
@@ -114,9 +117,7 @@ class _Hourglass(nn.Module):
     def forward(self, maps: Tensor) -> list[Tensor]:
         aside, low = self.aside(maps), self.down(F.max_pool2d(maps, 2))
         lows = [bottom(low) for bottom in self.bottom] if self.inner is None else self.inner(low)
-        return [
-            aside + F.interpolate(up(own), scale_factor=2.0, mode="nearest") for up, own in zip(self.up, lows, strict=True)
-        ]
+        return [aside + F.interpolate(up(own), scale_factor=2.0, mode="nearest") for up, own in zip(self.up, lows, strict=True)]
 
 
 class _Heads(nn.Module):
@@ -125,7 +126,9 @@ class _Heads(nn.Module):
     def __init__(self, classes: int, stacks: int, blocks: int) -> None:
         super().__init__()
         self.stations = nn.ModuleList(
-            nn.Sequential(_station(blocks), nn.Conv2d(WIDTH, WIDTH, kernel_size=1), nn.BatchNorm2d(WIDTH), nn.ReLU(inplace=True))
+            nn.Sequential(
+                _station(blocks), nn.Conv2d(WIDTH, WIDTH, kernel_size=1), nn.BatchNorm2d(WIDTH), nn.ReLU(inplace=True)
+            )
             for _ in range(stacks)
         )
         self.scores = nn.ModuleList(nn.Conv2d(WIDTH, classes, kernel_size=1) for _ in range(stacks))

@@ -71,6 +71,9 @@ METRICS: dict[str, Metric] = {
         "share",
         True,
     ),
+    "edge_average_precision": Metric(
+        "edge AP", "Average precision of edge pixels over all score thresholds, a small distance allowed.", "share", True
+    ),
     "average_precision_75": Metric(
         "AP75", "Average precision where an object must overlap a true one by three quarters (IoU 0.75).", "share", True
     ),

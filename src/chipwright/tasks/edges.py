@@ -37,7 +37,7 @@ class EdgeTask(PixelTask):
     A sample is that of any pixel classification. A prediction is a map of probabilities (height, width), float32, on the CPU.
     """
 
-    higher_is_better = frozenset({"accuracy", "precision", "recall", "f1_score", "iou", "ods", "ois", "average_precision"})
+    higher_is_better = frozenset({"accuracy", "precision", "recall", "f1_score", "iou", "ods", "ois", "edge_average_precision"})
     score_threshold = 0.5
     default_learning_rate = 1e-3
 
@@ -126,7 +126,7 @@ class EdgeMetrics(Metrics):
         scalars: dict[str, float] = {
             "ods": figures.ods,
             "ois": figures.ois,
-            "average_precision": figures.average_precision,
+            "edge_average_precision": figures.average_precision,
             "best_threshold": figures.threshold,
             "f1_score": pixels.scalars["f1"],
             **plain,

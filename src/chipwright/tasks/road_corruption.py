@@ -18,7 +18,9 @@ _SHARES = (0.05, 0.25)
 """Length of a line, as a share of the mask's diagonal."""
 
 
-def corrupted(mask: NDArray[np.bool_], rng: np.random.Generator, lines: int = LINES, width: int = THICKNESS) -> NDArray[np.bool_]:
+def corrupted(
+    mask: NDArray[np.bool_], rng: np.random.Generator, lines: int = LINES, width: int = THICKNESS
+) -> NDArray[np.bool_]:
     """Return the road mask (height, width) with as many thick lines erased, across roads, as made up anywhere."""
     from PIL import Image, ImageDraw
 
