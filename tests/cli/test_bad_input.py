@@ -60,7 +60,6 @@ def refusal(words: Sequence[object], capsys: Any) -> str:
         ([*UNET, "--split", "block"], "block.*georeference"),
         ([*UNET, "--pretrained-model", "nowhere.dlpk"], "nowhere.dlpk"),
         (["--model-type", "UNET", "--backbone-weights", "nowhere.pth"], "nowhere.pth"),
-        (["--model-type", "PSPNET"], "PSPNET is not part of this version yet"),
     ],
 )
 def test_options_that_cannot_be_used(words: list[str], sentence: str, chips: Path, tmp_path: Path, capsys: Any) -> None:

@@ -38,6 +38,27 @@ def test_change_of_eight_pairs_is_learnt_by_heart(attention: str, data: Path) ->
     assert scalars["f1"] > 0.85
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("keyword", "given"),
+    [
+        ("PSPNET", {}),
+        ("PSPNET", {"use_unet": False, "pointrend": True, "keep_dilation": True}),
+        ("DEEPLAB", {}),
+    ],
+)
+def test_classes_of_eight_chips_are_learnt_by_heart(keyword: str, given: dict[str, Any], data: Path) -> None:
+    chips = read_chips([data / "classified_dubai"])
+    assert learnt(keyword, chips.subset(range(0, 200, 25)), 120, data, **given)["miou"] > 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keyword", ["HED_EDGEDETECTOR", "BDCN_EDGEDETECTOR"])
+def test_edges_of_eight_chips_are_learnt_by_heart(keyword: str, data: Path) -> None:
+    chips = read_chips([data / "edges_dubai"])
+    assert learnt(keyword, chips.subset(range(0, 96, 12)), 120, data)["ods"] > 0.6
+
+
 def learnt(keyword: str, chips: ChipSet, steps: int, data: Path, **given: Any) -> dict[str, float]:
     """Return the figures over the chips that a type was trained on, unchanged, with a frozen backbone."""
     model, weights = catalog.find(keyword), find_weights(BACKBONE, str(data / WEIGHTS))

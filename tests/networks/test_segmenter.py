@@ -173,6 +173,7 @@ def test_class_tensors_are_the_last_layers() -> None:
     for name in state.class_tensors():
         assert state.state_dict()[name].shape[0] == 5
     assert len(state.class_tensors()) == 4
+    assert "points.head.scores.weight" in heads(points=True)["pyramid"].class_tensors()
 
 
 def test_points_of_a_widened_image_are_learnt_from_its_own_pixels() -> None:
