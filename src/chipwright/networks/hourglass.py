@@ -54,7 +54,10 @@ class HourglassMTL(nn.Module):
         self.hourglasses = nn.ModuleList(_Hourglass(DEPTH, blocks) for _ in range(stacks))
         self.roads = _Heads(classes, stacks, blocks)
         self.orientations = _Heads(orientations, stacks, blocks)
-        initialise(self, [score for heads in (self.roads, self.orientations) for score in (*heads.scores, heads.score_half)])
+        initialise(self.stem, 0)
+        initialise(self.hourglasses, 0)
+        for heads, background in ((self.roads, 0), (self.orientations, orientations - 1)):
+            initialise(heads, background, [*heads.scores, heads.score_half])
 
     def forward(self, images: Tensor) -> RoadOutputs:
         """Return the logits of both tasks at every scale, for images of any size; a coarse map's sides are rounded up."""

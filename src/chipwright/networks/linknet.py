@@ -9,6 +9,7 @@ channels to a quarter, enlarge twofold and widen again. Batra et al. 2019 let tw
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from chipwright.networks.padding import pad_to_multiple
 
 _HEAD_CHANNELS = 32
+_BACKGROUND_SHARE = 0.8
 _LEAST_WIDTHS = {4: 64, 8: 128, 16: 256, 32: 512}
 """Channels by stride that the decoder is given at least: those of RESNET34."""
 
@@ -71,6 +73,8 @@ class FullSizeHead(nn.Module):
         self.enlarge = nn.ConvTranspose2d(inputs, _HEAD_CHANNELS, kernel_size=3, stride=2)
         self.convolution = nn.Conv2d(_HEAD_CHANNELS, _HEAD_CHANNELS, kernel_size=3)
         self.score = nn.Conv2d(_HEAD_CHANNELS, classes, kernel_size=2, padding=1)
+        # a fine pixel gets 9/4 of the kernel's weights; PyTorch's own draw is a third of what a rectifier asks for
+        nn.init.normal_(self.enlarge.weight, std=math.sqrt(2 / (inputs * 9 / 4)))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the logits: 2 h + 1, then 2 h - 1, then 2 h rows."""
@@ -85,7 +89,7 @@ class LinkDecoder(nn.Module):
     first: a quarter of MOBILENET_V2's 24 would be 6.
     """
 
-    def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int, background: int = 0) -> None:
         super().__init__()
         widths = [max(own, _LEAST_WIDTHS.get(stride, own)) for own, stride in zip(channels, strides, strict=True)]
         self.skips: list[int | None] = []
@@ -103,7 +107,7 @@ class LinkDecoder(nn.Module):
             {str(at): _widening(channels[at], widths[at]) for at in sorted(used) if channels[at] < widths[at]}
         )
         self.head = FullSizeHead(width, classes)
-        initialise(self)
+        initialise(self, background)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the logits (batch, classes, height, width)."""
@@ -150,7 +154,7 @@ class LinkNetMTL(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.roads = LinkDecoder(encoder.channels, encoder.strides, classes)
-        self.orientations = LinkDecoder(encoder.channels, encoder.strides, orientations)
+        self.orientations = LinkDecoder(encoder.channels, encoder.strides, orientations, background=orientations - 1)
 
     def forward(self, images: Tensor) -> RoadOutputs:
         """Return the logits of both tasks at the images' size, which may be any."""
@@ -160,21 +164,28 @@ class LinkNetMTL(nn.Module):
         return RoadOutputs([roads[..., :height, :width]], [orientations[..., :height, :width]])
 
 
-def initialise(module: nn.Module, scores: Iterable[nn.Module] = ()) -> None:
+def initialise(module: nn.Module, background: int, scores: Iterable[nn.Module] = ()) -> None:
     """Draw the convolutions as the paper's code does: normal with variance 2 / (kernel area x output channels).
 
-    Those that give `scores`, and the last of every `FullSizeHead`, are drawn small instead: with two outputs the paper's rule
-    begins at logits of 10, ten times the loss of knowing nothing, and the first epochs go into unlearning it.
+    Those that give `scores`, and the last of every `FullSizeHead`, are drawn by their inputs instead, which gives logits of
+    about 1: with two outputs the paper's rule gives 10, several times the loss of knowing nothing. They begin with the
+    `background` (its class index) as likely as it mostly is (as Lin et al. 2017, arXiv:1708.02002): else, while the network
+    learns how rare roads are, its features turn into evidence against them, and few for them are left.
     """
-    small = {id(part) for part in scores}
-    small |= {id(part.score) for part in module.modules() if isinstance(part, FullSizeHead)}
+    last = {id(part) for part in scores}
+    last |= {id(part.score) for part in module.modules() if isinstance(part, FullSizeHead)}
     for part in module.modules():
-        if isinstance(part, nn.Conv2d) and id(part) in small:
-            nn.init.normal_(part.weight, std=0.01)
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)
-        elif isinstance(part, nn.Conv2d):
+        if not isinstance(part, nn.Conv2d):
+            continue
+        if id(part) not in last:
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+            continue
+        nn.init.kaiming_normal_(part.weight, mode="fan_in", nonlinearity="linear")
+        assert part.bias is not None
+        with torch.no_grad():
+            part.bias.zero_()
+            others = max(part.out_channels - 1, 1)
+            part.bias[background] = math.log(others * _BACKGROUND_SHARE / (1 - _BACKGROUND_SHARE))
 
 
 def road_probability(logits: Tensor) -> Tensor:
