@@ -89,14 +89,24 @@ def test_grids_finer_than_two_pixels_are_refused(chip_size: int | None, most: in
 def test_grids_are_picked_from_the_boxes_and_said() -> None:
     fitted = SSD.fit(chips_of(16, 18, 62, 64, 66), SsdArguments())
 
+    assert fitted["cells"] == pytest.approx(np.array([[256 / 30] * 2, [32, 32]]))
+    assert fitted["zooms"] == [2.0]
+    assert fitted["notes"] == [
+        "Grids of 30, 8 cells a side, with anchors of 2 times a cell's side, were picked from the boxes."
+    ]
+
+
+def test_zooms_given_are_kept_and_cells_are_as_large_as_the_boxes_then() -> None:
+    fitted = SSD.fit(chips_of(16, 18, 62, 64, 66), SsdArguments(zooms=[0.7, 1.3]))
+
     assert fitted["cells"] == pytest.approx(np.array([[256 / 15] * 2, [64, 64]]))
-    assert fitted["notes"] == ["Grids of 15, 4 cells a side were picked from the boxes."]
+    assert "zooms" not in fitted
 
 
 def test_picked_cells_have_the_boxes_sizes_on_crops_too() -> None:
     fitted = SSD.fit(chips_of(16, 64), SsdArguments(chip_size=128))
 
-    assert fitted["cells"] == [[16, 16], [64, 64]]
+    assert fitted["cells"] == [[8, 8], [32, 32]]
 
 
 def test_grids_given_are_kept() -> None:

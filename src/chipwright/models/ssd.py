@@ -23,6 +23,10 @@ Factor = Annotated[float, Field(gt=0, le=16)]
 SMALLEST_CELL = 2.0
 """Pixels; smaller cells would tell pixels apart, not objects."""
 
+PICKED_ZOOM = 2.0
+"""Anchors over cells where grids and zooms are picked: a box lies within half a cell of an anchor's centre, a quarter of its
+own side, so that some anchor overlaps it by 0.4 or more."""
+
 
 class SsdArguments(BoxArguments):
     """Arguments of SSD."""
@@ -100,7 +104,10 @@ class SsdType(DetectorType):
             )
 
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return `cells`, width and height in pixels of each grid's, `ratios` where they are not the arguments', and `notes`.
+        """Return `cells`, width and height in pixels of each grid's, `zooms` and `ratios` where not the arguments', and `notes`.
+
+        Where nothing is given, cells are half as large as the boxes and anchors twice as large as a cell: with cells as large
+        as the boxes most of these lie between two, and neighbours share one.
 
         A pretrained model's own cells stay unless grids are given.
         """
@@ -110,20 +117,26 @@ class SsdType(DetectorType):
         size, boxes = _size(chips, arguments), boxes_of(chips)
         notes, fitted = [], {}
         if arguments.grids is None and earlier is not None:
-            return {name: value for name, value in earlier.items() if name in ("cells", "ratios")}
+            return {name: value for name, value in earlier.items() if name in ("cells", "zooms", "ratios")}
+        zooms = arguments.zooms
         if arguments.grids is None and len(boxes):
-            grids = pick_grids(boxes, size)
+            dense = zooms == [1.0]
+            zooms = [PICKED_ZOOM] if dense else zooms
+            grids = pick_grids(boxes, size, 1 / PICKED_ZOOM if dense else 1.0)
             cells = grid_cells(grids, size)
-            notes.append(f"Grids of {_listed(grids)} cells a side were picked from the boxes.")
+            anchors = f", with anchors of {PICKED_ZOOM:g} times a cell's side," if dense else ""
+            notes.append(f"Grids of {_listed(grids)} cells a side{anchors} were picked from the boxes.")
+            if dense:
+                fitted["zooms"] = zooms
             if tuple(arguments.ratios) == SQUARE:
-                ratios = pick_ratios(boxes, cells, arguments.zooms)
+                ratios = pick_ratios(boxes, cells, zooms)
                 if len(ratios) > 1:
                     fitted["ratios"] = [list(pair) for pair in ratios]
                     notes.append(f"The boxes are long: anchors of ratios {_pairs(ratios)} were added to the square ones.")
         else:
             cells = grid_cells(arguments.grids or [4], size)
         fitted["cells"] = [list(cell) for cell in cells]
-        notes += _misfit(boxes, cells, arguments, fitted.get("ratios", arguments.ratios))
+        notes += _misfit(boxes, cells, arguments, zooms, fitted.get("ratios", arguments.ratios))
         notes += self.crowded(chips, arguments.model_dump())
         return fitted | ({"notes": notes} if notes else {})
 
@@ -143,7 +156,7 @@ class SsdType(DetectorType):
             backbone,
             len(spec.classes),
             spec.fitted["cells"],
-            zooms=arguments.zooms,
+            zooms=spec.fitted.get("zooms", arguments.zooms),
             ratios=spec.fitted.get("ratios", arguments.ratios),
             drop=arguments.drop,
             bias=arguments.bias,
@@ -156,7 +169,7 @@ class SsdType(DetectorType):
         """Return the family's keys: Grids, Zooms and Ratios beside the constant ones."""
         return super().emd_keys(spec) | {
             "Grids": [round(spec.chip_size[0] / cell[0]) for cell in spec.fitted["cells"]],
-            "Zooms": list(spec.arguments["zooms"]),
+            "Zooms": list(spec.fitted.get("zooms", spec.arguments["zooms"])),
             "Ratios": [list(pair) for pair in spec.fitted.get("ratios", spec.arguments["ratios"])],
         }
 
@@ -165,11 +178,11 @@ def _size(chips: ChipSet, arguments: SsdArguments) -> tuple[int, int]:
     return (arguments.chip_size, arguments.chip_size) if arguments.chip_size else chips.tile_size
 
 
-def _misfit(boxes: Any, cells: Any, arguments: SsdArguments, ratios: Any) -> list[str]:
+def _misfit(boxes: Any, cells: Any, arguments: SsdArguments, zooms: Any, ratios: Any) -> list[str]:
     """Return a sentence where many boxes cannot be drawn from any anchor."""
     from chipwright.networks.grid_fitting import out_of_reach
 
-    share = out_of_reach(boxes, cells, arguments.zooms, ratios) if len(boxes) else 0.0
+    share = out_of_reach(boxes, cells, zooms, ratios) if len(boxes) else 0.0
     if share < 0.1:
         return []
     remedy = "leave grids out to have them picked, or add zooms" if arguments.grids else "give zooms and ratios that suit them"

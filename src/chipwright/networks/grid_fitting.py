@@ -21,20 +21,24 @@ WORTH_IT = 0.05
 """Mean IoU that one more grid, or anchors of other ratios, must gain."""
 
 _MOST_GRIDS = 4
+_ALIKE = 1.2
+"""Grids whose cells differ by less than this factor are one."""
 _SMALLEST_CELL = 4.0
 _LARGEST_GRID = 128
 _LENGTHS = (2.0, 3.0, 5.0)
 
 
-def pick_grids(boxes: NDArray[Any], chip_size: tuple[int, int]) -> tuple[int, ...]:
-    """Return two to four grids, fine to coarse, whose cells are of the sizes that boxes (count, 4) mostly have.
+def pick_grids(boxes: NDArray[Any], chip_size: tuple[int, int], cell: float = 1.0) -> tuple[int, ...]:
+    """Return two to four grids, fine to coarse, for the sizes that boxes (count, 4) mostly have.
 
     Box sizes are clustered (k-means by IoU); a third and a fourth cluster are taken where each gains a mean IoU of 0.05. A
-    grid has as many cells along a side as make them as large as its cluster's mean box. Sizes too alike for two give one.
+    grid has as many cells along a side as make them the share `cell` of its cluster's mean box. Sizes too alike for two give
+    one.
 
     Args:
         boxes: in pixels.
         chip_size: width and height of the chips trained on, in pixels.
+        cell: side of a cell over that of its cluster's boxes.
     """
     sizes = _sizes(boxes)
     centers, gained = sizes.mean(0, keepdims=True), 0.0
@@ -48,8 +52,12 @@ def pick_grids(boxes: NDArray[Any], chip_size: tuple[int, int]) -> tuple[int, ..
         centers, gained = found, mean
     side = np.sqrt(np.prod(chip_size))
     most = min(_LARGEST_GRID, int(min(chip_size) / _SMALLEST_CELL))
-    grids = np.clip(np.round(side / np.sqrt(centers.prod(1))), 1, max(1, most)).astype(int)
-    return tuple(sorted({int(grid) for grid in grids}, reverse=True))
+    grids = np.clip(np.round(side / cell / np.sqrt(centers.prod(1))), 1, max(1, most)).astype(int)
+    kept: list[int] = []
+    for grid in sorted({int(grid) for grid in grids}, reverse=True):
+        if not kept or grid < kept[-1] / _ALIKE:  # long and tall boxes of one area make two clusters of one size
+            kept.append(grid)
+    return tuple(kept)
 
 
 def grid_cells(grids: Sequence[int], chip_size: tuple[int, int]) -> list[tuple[float, float]]:

@@ -91,7 +91,7 @@ class SSD(nn.Module):
         self.cells = sorted((float(width), float(height)) for width, height in cells)
         self.shapes = [(zoom * width, zoom * height) for zoom, (width, height) in product(zooms, ratios)]
         self.classes = classes
-        self.first = _first_map(backbone.strides, min(map(min, self.cells)) / 2)
+        self.first = _first_map(backbone.strides, min(map(min, self.cells)) * max(1.0, min(zooms)) / 2)
         self.laterals = nn.ModuleList(nn.Conv2d(have, channels, 1) for have in backbone.channels[self.first :])
         self.stem = nn.Sequential(nn.ReLU(), nn.Dropout(drop), *_convolution(channels, drop))
         self.steps = nn.ModuleList(nn.Sequential(*_convolution(channels, drop, halving=True)) for _ in self.cells)
