@@ -183,7 +183,10 @@ def test_a_backbone_for_the_hourglass_is_said_not_to_be_used(tmp_path):
         )
     loaded = chipwright.load(out, processor_type="CPU")
     assert loaded.spec.backbone is None
-    assert "The backbone RESNET50 is not used: the hourglass starts from random weights." in (out / "model_metrics.json").read_text()
+    assert (
+        "The backbone RESNET50 is not used: the hourglass starts from random weights."
+        in (out / "model_metrics.json").read_text()
+    )
 
 
 def test_an_unknown_backbone_is_refused_all_the_same(tmp_path):

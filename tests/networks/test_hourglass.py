@@ -31,9 +31,7 @@ def test_so_are_those_of_its_parts():
     assert (count(network.roads), count(network.orientations)) == (1_888_136, 1_910_676)
 
 
-@pytest.mark.parametrize(
-    ("size", "sides"), [(256, [64, 64, 128, 256]), (250, [63, 63, 125, 250]), (64, [16, 16, 32, 64])]
-)
+@pytest.mark.parametrize(("size", "sides"), [(256, [64, 64, 128, 256]), (250, [63, 63, 125, 250]), (64, [16, 16, 32, 64])])
 def test_outputs_are_of_the_originals_sizes(size, sides):
     network = HourglassMTL(bands=3, orientations=37, blocks=1).eval()
     with torch.inference_mode():

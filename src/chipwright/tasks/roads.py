@@ -93,13 +93,14 @@ class RoadTask(PixelTask):
     def losses(self, networks: Networks, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         """Return the losses of roads, directions and refinement; those of all scales are added up, as in the paper."""
         outputs, refined = networks["network"](batch["image"], batch.get("draft"))
-        return self._losses(outputs, refined, batch, networks["network"])  # type: ignore[return-value]
+        return self._losses(outputs, refined, batch, networks["network"])
 
     def _losses(  # type: ignore[override]
         self, outputs: RoadOutputs, refined: Sequence[Tensor], batch: Batch, network: nn.Module
     ) -> dict[str, Tensor]:
         mask = batch["mask"].long()
-        scales = getattr(network, "module", network).scales
+        bare: Any = getattr(network, "module", network)  # where it is wrapped for several processes
+        scales: tuple[int, ...] = bare.scales
         roads = [self._road_loss(logits, mask[:, ::step, ::step]) for logits, step in zip(outputs.roads, scales, strict=True)]
         directions = [
             cross_entropy(logits, batch[f"orientation{step}"].long(), ignored=IGNORE)
