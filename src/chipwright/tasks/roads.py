@@ -60,7 +60,7 @@ class RoadTask(PixelTask):
     """
 
     higher_is_better = frozenset({"accuracy", "miou", "dice", "iou", "relaxed_iou", "apls"})
-    default_learning_rate = 1e-3
+    default_learning_rate = 3e-3  # measured on `roads_epfl`: 1e-3 needs twice the steps, 1e-2 is no faster
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
@@ -153,11 +153,12 @@ class RoadTask(PixelTask):
         directions = prediction.directions.numpy().astype(np.int16)
         directions[directions == count - 1] = IGNORE
         graph = measured_graph(found)
+        roads = "road" if len(graph.edges) == 1 else "roads"
         return [
             Panel("Image", image),
             error_panel("Roads", image, truth, found),
             Panel("Direction", image, classes=directions, palette=hues(count - 1), text="each hue a direction, 0° to 360°"),
-            Panel("Lines", with_lines(image, graph), text=f"{len(graph.edges)} roads from junction to junction"),
+            Panel("Lines", with_lines(image, graph), text=f"{len(graph.edges)} {roads} from junction to junction"),
         ]
 
 
