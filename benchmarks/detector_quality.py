@@ -21,6 +21,12 @@ from fasterrcnn_quality import BACKBONE, PERCENTAGE, WEIGHTS, plain
 from chipwright import api
 
 TYPES = ["SSD", "RETINANET", "YOLOV3"]
+AUGMENTATIONS = {
+    "LOOP": {"vertical_flip": False, "quarter_turn": False, "zoom": [1.0, 1.0], "light_share": 0.0},
+    "DEFAULT": "DEFAULT",
+    "NONE": "NONE",
+}
+"""Random changes to samples: LOOP those of torchvision's recipe, flips from left to right, which all are given unless asked."""
 LOOP = "torchvision's Faster R-CNN loop"
 
 
@@ -30,7 +36,7 @@ def trained(folder: Path, keyword: str, seed: int, epochs: int, options: Any) ->
         result = api.train(
             folder, Path(out) / "m", model_type=keyword, backbone_model=BACKBONE, max_epochs=epochs, seed=seed,
             backbone_weights=str(data_folder() / WEIGHTS), split="block", validation_percentage=PERCENTAGE,
-            batch_size=options.batch, precision=options.precision, augmentation=options.augmentation, stop_training=False,
+            batch_size=options.batch, precision=options.precision, augmentation=AUGMENTATIONS[options.augmentation], stop_training=False,
         )  # fmt: skip
         return result.metrics["average_precision"], result.seconds
 
@@ -39,7 +45,7 @@ def main() -> None:
     """Train all for every seed and print means and spreads, and their shares of the loop's."""
     options = arguments(
         __doc__.splitlines()[0], types=TYPES, seeds=[0, 1, 2], epochs=6, batch=4, seconds=0.0, precision="auto",
-        fixed=[""], augmentation="DEFAULT", out="",
+        fixed=[""], augmentation="LOOP", out="",
     )  # fmt: skip
     folder = data_folder() / "voc_palm"
     scores: dict[str, list[float]] = {}

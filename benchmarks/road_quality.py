@@ -1,6 +1,6 @@
 """IoU, relaxed IoU and APLS of road networks and of UNET on `roads_epfl`, in equal time: the same 20 % validate all.
 
-Every type trains for as many epochs as fit into the seconds given, validation included, told by one epoch beforehand; or for
+Every type trains for as many epochs as fit into the seconds given, validation included, told by two epochs beforehand; or for
 the epochs given to each. Over a backbone, all have MOBILENET_V2 with the same weights, trained along; the hourglass has none.
 
     python benchmarks/road_quality.py --seconds 600 --seeds 0 1 2

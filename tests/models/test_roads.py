@@ -223,6 +223,14 @@ def test_a_refined_network_resumes_to_the_very_weights_with_pretrained_ones(tmp_
     assert whole.read_bytes() == cut.read_bytes()
 
 
+def test_a_refined_network_exports_to_onnx(tmp_path):
+    pytest.importorskip("onnxruntime")
+    chips, small = roads(tmp_path / "chips"), {"mtl_model": "linknet", "refinement": 2}
+    changes = options(model_type="CONNECTNET", backbone_model=TINY, backbone_weights="none", arguments=small)
+    chipwright.train(chips, tmp_path / "model", **changes)
+    assert chipwright.repackage(tmp_path / "model", "onnx", tmp_path / "model.onnx").is_file()
+
+
 @pytest.mark.slow
 def test_eight_chips_are_learnt_by_heart(data: Path):
     chips = read_chips([data / "roads_epfl"])

@@ -58,7 +58,8 @@ def test_every_parameter_learns():
 def test_the_coarse_maps_are_added_at_their_strides():
     decoder = LinkDecoder((64, 64, 128, 256, 512), (2, 4, 8, 16, 32), 2).eval()
     maps = [
-        torch.randn(1, width, 64 // stride, 64 // stride) for width, stride in zip((64, 64, 128, 256, 512), (2, 4, 8, 16, 32))
+        torch.randn(1, width, 64 // stride, 64 // stride)
+        for width, stride in zip((64, 64, 128, 256, 512), (2, 4, 8, 16, 32), strict=True)
     ]
     with torch.inference_mode():
         whole = decoder(maps)

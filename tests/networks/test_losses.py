@@ -8,7 +8,7 @@ from segmentation_models_pytorch.losses import DiceLoss
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from chipwright.networks.losses import IGNORED, PixelLoss, cross_entropy, dice, focal
+from chipwright.networks.losses import IGNORED, PixelLoss, cross_entropy, dice, focal, soft_iou
 
 CLASSES = 4
 
@@ -154,3 +154,44 @@ def test_weights_first_met_while_validating_still_train(logits, target):
 
 def test_the_loss_survives_pickling():
     assert pickle.loads(pickle.dumps(LOSSES[3])) == LOSSES[3]
+
+
+# -- soft IoU: the values of Batra et al. 2019's code
+
+
+DIAGONAL = torch.tensor([[[0, 1], [1, 0]]])
+
+
+@pytest.mark.parametrize(
+    ("background", "road", "expected"),
+    [
+        ([[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]], -0.333333),
+        ([[2.0, 0.0], [0.0, -1.0]], [[0.0, 1.0], [3.0, 0.0]], -0.543524),
+        ([[50.0, -50.0], [-50.0, 50.0]], [[-50.0, 50.0], [50.0, -50.0]], -1.0),
+    ],
+)
+def test_soft_iou_has_the_values_of_the_papers_code(background, road, expected):
+    logits = torch.tensor([background, road])[None]
+    assert soft_iou(logits, DIAGONAL).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_soft_iou_is_the_mean_over_images_and_leaves_ignored_pixels_out():
+    logits = torch.randn(2, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    target = DIAGONAL.repeat(2, 1, 1)
+    each = [soft_iou(logits[at : at + 1], target[at : at + 1]) for at in range(2)]
+    torch.testing.assert_close(soft_iou(logits, target), torch.stack(each).mean())
+    wider = torch.cat([logits, 9 * torch.ones(2, 2, 2, 1)], 3)
+    ignored = torch.cat([target, torch.full((2, 2, 1), IGNORED)], 2)
+    torch.testing.assert_close(soft_iou(wider, ignored), soft_iou(logits, target))
+
+
+def test_soft_iou_has_a_gradient_of_zeros_where_all_is_ignored():
+    logits = torch.randn(1, 2, 3, 3, requires_grad=True)
+    loss = soft_iou(logits, torch.full((1, 3, 3), IGNORED))
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()
+
+
+def test_the_cross_entropy_of_even_logits_over_37_directions():
+    assert cross_entropy(torch.zeros(1, 37, 2, 2), DIAGONAL).item() == pytest.approx(3.610918, abs=1e-6)

@@ -26,7 +26,7 @@ def test_the_same_graph_is_wholly_similar():
 
 
 def test_points_are_every_fifty_pixels_and_nodes_count_once():
-    edges, along = control_points(LINE)
+    _, along = control_points(LINE)
     assert sorted(along.tolist()) == [0, 50, 100]
     cross = graph([(0, 0), (60, 0), (120, 0), (60, 60)], (0, 1), (1, 2), (1, 3))
     assert len(control_points(cross)[0]) == 4

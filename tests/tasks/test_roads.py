@@ -254,7 +254,7 @@ def test_pictures_show_errors_directions_and_lines(chips, reader):
     changed = (lines.image != image.image).any(-1)
     assert changed.any()
     assert roads[changed].mean() > 0.7  # along the roads, but for nodes' discs and lines' width
-    assert "roads from junction to junction" in lines.text
+    assert "from junction to junction" in lines.text
 
 
 def test_every_direction_has_its_own_hue():

@@ -59,9 +59,16 @@ def write_lines(lines: Sequence[Any], out: Path, crs: str | None, driver: str | 
     with tempfile.TemporaryDirectory(prefix="chipwright-roads-", ignore_cleanup_errors=True) as folder, whole_file(out) as part:
         written = Path(folder) / f"roads{out.suffix.lower()}"  # GDAL looks at the suffix
         write(
-            written, shapely.to_wkb(shapes) if len(shapes) else np.array([], object), [shapely.length(shapes).astype(np.float64)],
-            ["length"], layer="roads", driver=driver, geometry_type="LineString", crs=crs, layer_options=options,
-        )  # fmt: skip
+            written,
+            shapely.to_wkb(shapes),
+            [shapely.length(shapes).astype(np.float64)],
+            ["length"],
+            layer="roads",
+            driver=driver,
+            geometry_type="LineString",
+            crs=crs,
+            layer_options=options,
+        )
         part.write_bytes(written.read_bytes())
     return out
 

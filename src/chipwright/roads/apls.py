@@ -7,6 +7,7 @@ hardly changes the overlap of masks makes ways longer, or cuts them off.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -68,7 +69,11 @@ def control_points(graph: RoadGraph, spacing: float = SPACING, most: int = MOST_
     along: list[float] = []
     seen: set[int] = set()
     for index, edge in enumerate(graph.edges):
-        ends = [at for node, at in ((edge.start, 0.0), (edge.end, edge.length)) if not (node in seen or seen.add(node))]  # type: ignore[func-returns-value]
+        ends = []
+        for node, at in ((edge.start, 0.0), (edge.end, edge.length)):
+            if node not in seen:
+                ends.append(at)
+                seen.add(node)
         pieces = max(int(edge.length / spacing), 1)
         found = [*ends, *(edge.length * part / pieces for part in range(1, pieces))]
         edges += [index] * len(found)
@@ -109,7 +114,7 @@ def path_lengths(graph: RoadGraph, places: Places) -> NDArray[np.float64]:
     on_edge = np.split(order, np.searchsorted(edges[order], np.arange(len(graph.edges))))[1:]
     for edge, points in zip(graph.edges, on_edge, strict=True):
         stops = [(edge.start, 0.0), *((nodes + int(point), float(along[point])) for point in points), (edge.end, edge.length)]
-        for (one, near), (other, far) in zip(stops[:-1], stops[1:], strict=True):
+        for (one, near), (other, far) in pairwise(stops):
             pair = min(one, other), max(one, other)
             length = max(far - near, _NO_LENGTH)  # a sparse matrix takes 0 for no link
             links[pair] = min(length, links.get(pair, math.inf))

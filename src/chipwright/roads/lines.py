@@ -39,8 +39,8 @@ def graph_lines(graph: RoadGraph, transform: Affine | None = None, tolerance: fl
     for edge in graph.edges:
         points = simplified(edge.points, tolerance)
         if transform is not None:
-            x, y = transform * (points[:, 0] + 0.5, points[:, 1] + 0.5)
-            points = np.stack([x, y], axis=1)
+            a, b, c, d, e, f = transform[:6]
+            points = (points + 0.5) @ np.array([[a, d], [b, e]]) + (c, f)
         line = shapely.LineString(points)
         if line.length > 0:
             lines.append(line)

@@ -7,6 +7,7 @@ runs from its end farther from the upper left corner to the nearer one.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def painted(lines: Iterable[Points], shape: tuple[int, int], bin_size: float, th
     target = np.full(shape, background, np.int16)
     height, width = shape
     for line in lines:
-        for (x0, y0), (x1, y1) in zip(line[:-1], line[1:], strict=True):
+        for (x0, y0), (x1, y1) in pairwise(line):
             across, down = x1 - x0, y1 - y0
             length = float(np.hypot(across, down))
             if length == 0:

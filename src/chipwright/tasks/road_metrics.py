@@ -79,9 +79,9 @@ class RoadMetrics(BinaryMetrics):
 
     def _about(self) -> list[str]:
         notes = [
-            f"Relaxed IoU takes a road pixel for right within {BUFFER:g} pixels. APLS compares the shortest ways between points "
-            f"{SPACING:g} pixels apart on the roads' centre lines, looked up within {SNAP:g} pixels on the other side; a chip "
-            "counts as 0 where one side has no road."
+            f"Relaxed IoU takes a road pixel for right within {BUFFER:g} pixels. APLS compares shortest ways between points "
+            f"{SPACING:g} pixels apart on the roads' centre lines, looked up within {SNAP:g} pixels on the other side; a "
+            "chip counts as 0 where one side has no road."
         ]
         if self.chips > len(self.similarities):
             notes.append(f"APLS is that of {len(self.similarities):,} of the {self.chips:,} chips.")

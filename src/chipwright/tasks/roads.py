@@ -60,7 +60,7 @@ class RoadTask(PixelTask):
     """
 
     higher_is_better = frozenset({"accuracy", "miou", "dice", "iou", "relaxed_iou", "apls"})
-    default_learning_rate = 1e-3
+    default_learning_rate = 3e-3  # measured on `roads_epfl`: 1e-3 needs twice the steps, 1e-2 is no faster
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
@@ -93,13 +93,14 @@ class RoadTask(PixelTask):
     def losses(self, networks: Networks, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         """Return the losses of roads, directions and refinement; those of all scales are added up, as in the paper."""
         outputs, refined = networks["network"](batch["image"], batch.get("draft"))
-        return self._losses(outputs, refined, batch, networks["network"])  # type: ignore[return-value]
+        return self._losses(outputs, refined, batch, networks["network"])
 
     def _losses(  # type: ignore[override]
         self, outputs: RoadOutputs, refined: Sequence[Tensor], batch: Batch, network: nn.Module
     ) -> dict[str, Tensor]:
         mask = batch["mask"].long()
-        scales = getattr(network, "module", network).scales
+        bare: Any = getattr(network, "module", network)  # where it is wrapped for several processes
+        scales: tuple[int, ...] = bare.scales
         roads = [self._road_loss(logits, mask[:, ::step, ::step]) for logits, step in zip(outputs.roads, scales, strict=True)]
         directions = [
             cross_entropy(logits, batch[f"orientation{step}"].long(), ignored=IGNORE)
@@ -152,11 +153,12 @@ class RoadTask(PixelTask):
         directions = prediction.directions.numpy().astype(np.int16)
         directions[directions == count - 1] = IGNORE
         graph = measured_graph(found)
+        roads = "road" if len(graph.edges) == 1 else "roads"
         return [
             Panel("Image", image),
             error_panel("Roads", image, truth, found),
             Panel("Direction", image, classes=directions, palette=hues(count - 1), text="each hue a direction, 0° to 360°"),
-            Panel("Lines", with_lines(image, graph), text=f"{len(graph.edges)} roads from junction to junction"),
+            Panel("Lines", with_lines(image, graph), text=f"{len(graph.edges)} {roads} from junction to junction"),
         ]
 
 
