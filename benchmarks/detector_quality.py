@@ -36,7 +36,8 @@ def trained(folder: Path, keyword: str, seed: int, epochs: int, options: Any) ->
         result = api.train(
             folder, Path(out) / "m", model_type=keyword, backbone_model=BACKBONE, max_epochs=epochs, seed=seed,
             backbone_weights=str(data_folder() / WEIGHTS), split="block", validation_percentage=PERCENTAGE,
-            batch_size=options.batch, precision=options.precision, augmentation=AUGMENTATIONS[options.augmentation], stop_training=False,
+            batch_size=options.batch, precision=options.precision, stop_training=False,
+            augmentation=AUGMENTATIONS[options.augmentation],
         )  # fmt: skip
         return result.metrics["average_precision"], result.seconds
 

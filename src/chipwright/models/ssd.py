@@ -104,7 +104,7 @@ class SsdType(DetectorType):
             )
 
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return `cells`, width and height in pixels of each grid's, `zooms` and `ratios` where not the arguments', and `notes`.
+        """Return `cells`, width and height in pixels of each grid's, `zooms` and `ratios` where not as given, and `notes`.
 
         Where nothing is given, cells are half as large as the boxes and anchors twice as large as a cell: with cells as large
         as the boxes most of these lie between two, and neighbours share one.
@@ -115,7 +115,8 @@ class SsdType(DetectorType):
 
         assert isinstance(arguments, SsdArguments)
         size, boxes = _size(chips, arguments), boxes_of(chips)
-        notes, fitted = [], {}
+        notes: list[str] = []
+        fitted: dict[str, Any] = {}
         if arguments.grids is None and earlier is not None:
             return {name: value for name, value in earlier.items() if name in ("cells", "zooms", "ratios")}
         zooms = arguments.zooms
