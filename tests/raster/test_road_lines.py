@@ -77,6 +77,18 @@ def test_a_raster_without_roads_gives_an_empty_file(raster: Path, tmp_path: Path
     assert len(pyogrio.raw.read(tmp_path / "none.gpkg")[2]) == 0
 
 
+@pytest.mark.filterwarnings("error:'crs' was not provided")
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
+def test_a_raster_without_a_place_gives_lines_in_its_pixels(tmp_path: Path, suffix: str) -> None:
+    pixels = np.zeros((100, 120), np.uint8)
+    pixels[48:53] = 1
+    with rasterio.open(tmp_path / "in.png", "w", driver="PNG", count=1, dtype="uint8", height=100, width=120) as file:
+        file.write(pixels, 1)
+    (line,) = raster_road_lines(echo(3), tmp_path / "in.png", tmp_path / f"roads.{suffix}")
+    assert line.bounds == pytest.approx((0, 50, 120, 50), abs=6)
+    assert len(pyogrio.raw.read(tmp_path / f"roads.{suffix}")[2]) == 1
+
+
 def test_of_several_classes_the_roads_must_be_named(raster: Path) -> None:
     with pytest.raises(OptionError, match=r"3 \(Class 3\) and 7 \(Class 7\)\. Say which are roads"):
         raster_road_lines(echo(3, 7), raster)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,17 +59,19 @@ def write_lines(lines: Sequence[Any], out: Path, crs: str | None, driver: str | 
     options = {"RFC7946": "YES"} if driver == "GeoJSON" and crs else {}
     with tempfile.TemporaryDirectory(prefix="chipwright-roads-", ignore_cleanup_errors=True) as folder, whole_file(out) as part:
         written = Path(folder) / f"roads{out.suffix.lower()}"  # GDAL looks at the suffix
-        write(
-            written,
-            shapely.to_wkb(shapes),
-            [shapely.length(shapes).astype(np.float64)],
-            ["length"],
-            layer="roads",
-            driver=driver,
-            geometry_type="LineString",
-            crs=crs,
-            layer_options=options,
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided")  # a raster without one gives lines without one
+            write(
+                written,
+                shapely.to_wkb(shapes),
+                [shapely.length(shapes).astype(np.float64)],
+                ["length"],
+                layer="roads",
+                driver=driver,
+                geometry_type="LineString",
+                crs=crs,
+                layer_options=options,
+            )
         part.write_bytes(written.read_bytes())
     return out
 
