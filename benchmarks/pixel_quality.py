@@ -143,7 +143,7 @@ def run(name: str, given: dict[str, Any], folder: Path, epochs: int, seed: int, 
 
 def main() -> None:
     """Train every contestant and print a table."""
-    asked = arguments(__doc__.splitlines()[0], contest="edges", seconds=600.0, seeds=[0], batch=8, only=[""], out="")
+    asked = arguments(__doc__.splitlines()[0], contest="edges", seconds=600.0, seeds=[0], batch=8, freeze=1, only=[""], out="")
     contest = CONTESTS[asked.contest]
     with scratch() as place:
         source = folder = data_folder() / contest.data
@@ -152,6 +152,7 @@ def main() -> None:
             folder = stacked_series(chips, ChipReader.of(chips), Path(place) / "stacked")
         rows = []
         for label, given in contest.contestants.items():
+            given = given | {"freeze": bool(asked.freeze)}
             if asked.only != [""] and label not in asked.only:
                 continue
             own = folder if given["model_type"] == "UNET" else source
