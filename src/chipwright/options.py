@@ -22,7 +22,12 @@ class TrainOptions(BaseModel):
     model_type: str | None = Field(None, description="Model type keyword; picked from the data if not given.")
     batch_size: int | None = Field(None, ge=1, description="Samples per step and device; picked if not given.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Model arguments by name.")
-    learning_rate: float | None = Field(None, gt=0, lt=10, description="Learning rate; found by a range test if not given.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        lt=10,
+        description="Learning rate; found by a range test if not given, for object detectors the type's own default.",
+    )
     backbone_model: str | None = Field(None, description="Backbone keyword or timm:NAME; the type's default if not given.")
     pretrained_model: Path | None = Field(None, description="Package to fine-tune: folder, .emd or .dlpk.")
     validation_percentage: float = Field(10, gt=0, lt=100, description="Share of samples held back for validation.")

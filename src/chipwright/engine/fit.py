@@ -317,8 +317,8 @@ class _Run:
         steps = planned_steps(len(self.feed), self.settings.max_epochs) if task.range_test else 0
         if not steps:
             self.progress.learning_rate = default
-            if task.range_test:
-                self._note(f"Too few steps for a learning-rate range test; the default {default:.1e} is used.")
+            reason = "Too few steps for a learning-rate range test; the" if task.range_test else "The type's"
+            self._note(f"{reason} default learning rate {default:.1e} is used.")
             return
         optimizer = self.optimizers[task.phases[0].name]
         train_mode(self.network)

@@ -50,7 +50,7 @@ def TrainDeepLearningModel(
         model_type: one of the keywords that `chipwright models` lists; picked from the data if not given.
         batch_size: samples per step; picked if not given.
         arguments: model arguments as `"name value;name value"`, a list of pairs, or a dictionary.
-        learning_rate: found by a range test if not given.
+        learning_rate: found by a range test if not given, or the default of the type (object detectors).
         backbone_model: keyword or `timm:NAME`; the model type's default if not given.
         pretrained_model: `.emd` or `.dlpk` to fine-tune.
         validation_percentage: share of samples held back for validation.

@@ -83,6 +83,7 @@ class SsdType(DetectorType):
     arguments: ClassVar[type[Arguments]] = SsdArguments
     backbones = BackboneRule("RESNET34", families=("resnet", "densenet", "vgg", "mobilenet"))
     tiny = Tiny(learning_rate=1e-3)
+    learning_rate = 1e-3  # measured on `voc_palm`
     emd: ClassVar[dict[str, Any]] = {
         "ModelConfiguration": "_DynamicSSD",
         "ModelType": "ObjectDetection",

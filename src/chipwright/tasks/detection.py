@@ -39,6 +39,7 @@ class DetectionTask(Task):
     higher_is_better = frozenset({"average_precision", "ap75", "coco_ap", "average_recall", "precision", "recall", "f1"})
     score_threshold = 0.5
     weight_average = 0.98
+    range_test = False  # a detector's loss falls at any rate while it learns the background (docs/decisions.md)
 
     def __init__(self, spec: ModelSpec, max_detections: int = 100) -> None:
         """Make the task; the `max_detections` best detections of an image count."""
