@@ -56,11 +56,13 @@ def test_classes_of_eight_chips_are_learnt_by_heart(keyword: str, given: dict[st
 @pytest.mark.parametrize("keyword", ["HED_EDGEDETECTOR", "BDCN_EDGEDETECTOR"])
 def test_edges_of_eight_chips_are_learnt_by_heart(keyword: str, data: Path) -> None:
     chips = read_chips([data / "edges_dubai"])
-    assert learnt(keyword, chips.subset(range(0, 96, 12)), 120, data)["ods"] > 0.6
+    # HED's answers are a weighing of the backbone's maps: without training these it has nothing to learn by heart with
+    frozen = keyword != "HED_EDGEDETECTOR"
+    assert learnt(keyword, chips.subset(range(0, 96, 12)), 120, data, frozen)["ods"] > 0.6
 
 
-def learnt(keyword: str, chips: ChipSet, steps: int, data: Path, **given: Any) -> dict[str, float]:
-    """Return the figures over the chips that a type was trained on, unchanged, with a frozen backbone."""
+def learnt(keyword: str, chips: ChipSet, steps: int, data: Path, frozen: bool = True, **given: Any) -> dict[str, float]:
+    """Return the figures over the chips that a type was trained on, unchanged, by default with a frozen backbone."""
     model, weights = catalog.find(keyword), find_weights(BACKBONE, str(data / WEIGHTS))
     assert weights is not None
     arguments = model.arguments(**given)
@@ -83,7 +85,8 @@ def learnt(keyword: str, chips: ChipSet, steps: int, data: Path, **given: Any) -
     task = model.task(spec)
     seed_build(0)
     network = model.build(spec, weights)
-    freeze_loaded(network)
+    if frozen:
+        freeze_loaded(network)
     feed = Feed(task, chips.chips, ChipReader(None, cache_bytes=2**28), 4, shuffle=True)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=task.default_learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
