@@ -39,7 +39,10 @@ class EdgeDetector(ModelType):
     """Weights of the sides, of the fused map and of the pixels without an edge."""
 
     def check(self, chips: ChipSet, arguments: Arguments) -> None:
-        """Raise `DataError` where the labels are not edges alone."""
+        """Raise `DataError` where the labels are not edges alone, `MissingExtra` where lines cannot be thinned."""
+        from chipwright.roads.graph import require_scikit_image
+
+        require_scikit_image(self.keyword)
         require_one_class(chips, self.keyword, "edges")
 
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
