@@ -70,7 +70,7 @@ class SeriesMetrics(PixelMetrics):
         curves: dict[str, dict[str, Any]] = {}
         for at, name in enumerate(self.names):
             for index in seen:
-                curves[f"{name} through the year: {self.classes.names[index]}"] = self._course(index, at) | {"y_label": name}
+                curves[f"{name} over the dates: {self.classes.names[index]}"] = self._course(index, at) | {"y_label": name}
         for index in seen:
             if weight := self.attention[index].sum():
                 curves[f"Attention to each date: {self.classes.names[index]}"] = {

@@ -217,7 +217,8 @@ class TimeSeriesTask(PixelTask):
             title = "Middle date"
         image, statistics = np.asarray(sample["image"])[shown], self.spec.statistics.select(shown)
         picture = to_rgb(image, statistics, ("Red", "Green", "Blue"))
-        return [Panel(title, picture), *self.class_panels(picture, sample["mask"], prediction)]
+        grey = picture.mean(2, keepdims=True).astype(np.uint8).repeat(3, 2)  # classes over dates as colours cannot be told apart
+        return [Panel(title, picture), *self.class_panels(grey, sample["mask"], prediction)]
 
 
 def _tiles(chip: Chip) -> list[Chip | Tile]:
