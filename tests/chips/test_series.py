@@ -15,9 +15,7 @@ def test_dates_pool_to_the_statistics_of_all_their_pixels() -> None:
     pixels = np.random.default_rng(0).normal(3, 2, (3, 2, 1000)) * np.array([1, 10])[None, :, None]
     flat = pixels.reshape(6, -1)
     found = shared_over_dates(
-        statistics(
-            minimum=tuple(flat.min(1)), maximum=tuple(flat.max(1)), mean=tuple(flat.mean(1)), std=tuple(flat.std(1))
-        ),
+        statistics(minimum=tuple(flat.min(1)), maximum=tuple(flat.max(1)), mean=tuple(flat.mean(1)), std=tuple(flat.std(1))),
         3,
     )
     assert found.mean == pytest.approx(np.tile(pixels.mean((0, 2)), 3))

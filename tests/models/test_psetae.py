@@ -34,7 +34,8 @@ def task_of(chips: ChipSet, **given: Any) -> TimeSeriesTask:
         ModelSpec(
             model_type="PSETAE", arguments=arguments.model_dump(), classes=chips.classes, bands=chips.bands, dtype=chips.dtype,
             chip_size=chips.tile_size, normalization=PSETAE.normalization(chips, arguments, None), statistics=chips.statistics,
-            nodata=chips.nodata, metadata_format=chips.format, metadata=dict(chips.metadata), fitted=PSETAE.fit(chips, arguments),
+            nodata=chips.nodata, metadata_format=chips.format, metadata=dict(chips.metadata),
+            fitted=PSETAE.fit(chips, arguments),
         )
     )  # fmt: skip
 
@@ -107,7 +108,9 @@ def test_widths_that_do_not_meet_are_refused(tmp_path: Path) -> None:
 def test_ordinary_masks_are_refused(tmp_path: Path) -> None:
     from mask_builders import discs
 
-    with pytest.raises(chipwright.UsageError, match="PSETAE trains on TimeSeries, .* their .emd says IsMultidimensional true"):
+    with pytest.raises(
+        chipwright.UsageError, match=r"PSETAE trains on TimeSeries, .* their \.emd says IsMultidimensional true"
+    ):
         chipwright.train(discs(tmp_path / "chips", count=4, size=32), tmp_path / "m", model_type="PSETAE")
 
 

@@ -33,8 +33,9 @@ class PsetaeArguments(Arguments):
         "mean_std", description="What is taken over a set of pixels; mean_std takes both."
     )
     mlp2: Annotated[list[Width], Field(min_length=2, max_length=8)] = Field(
-        [128, 128], description="Widths after the pooling; the first is what it gives: mlp1's last, twice for mean_std. "
-        "Left out, the first fits by itself."
+        [128, 128],
+        description="Widths after the pooling; the first is what it gives: mlp1's last, twice for mean_std. "
+        "Left out, the first fits by itself.",
     )
     n_head: int = Field(4, ge=1, le=64, description="Heads of the attention over dates.")
     d_k: int = Field(32, ge=1, le=1024, description="Width of their keys and queries.")

@@ -107,7 +107,7 @@ class PseTae(nn.Module):
         """
         if self.training or torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting():
             return self._map(images)
-        some = images.split(max(1, _MAPPED_AT_ONCE // (images.shape[2] * images.shape[3])))
+        some = torch.split(images, max(1, _MAPPED_AT_ONCE // (images.shape[2] * images.shape[3])))
         logits, attention = zip(*(self._map(part) for part in some), strict=True)
         return torch.cat(logits), torch.cat(attention)
 
@@ -118,7 +118,7 @@ class PseTae(nn.Module):
         pooled = pool_neighbours(maps, self.pooling).flatten(2)
         sets = pooled.view(batch, -1, pooled.shape[1], rows * columns).permute(0, 3, 1, 2).flatten(0, 1)
         whole = self.training or torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting()
-        parts = [self._decide(some) for some in ([sets] if whole else sets.split(_PIXELS_AT_ONCE))]
+        parts = [self._decide(some) for some in ([sets] if whole else torch.split(sets, _PIXELS_AT_ONCE))]
         logits, attention = (torch.cat(found).view(batch, rows * columns, -1) for found in zip(*parts, strict=True))
         return logits.transpose(1, 2).reshape(batch, -1, rows, columns), attention.transpose(1, 2).reshape(
             batch, -1, rows, columns

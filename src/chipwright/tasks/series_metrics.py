@@ -1,4 +1,4 @@
-"""Figures of class maps of time series, and how the classes go through the year: their values, and the attention to each date."""
+"""Figures of class maps of time series, and of the classes on every date: their values, and the attention paid to them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class SeriesMetrics(PixelMetrics):
         self.attention = self.attention + other.attention
 
     def compute(self) -> Evaluation:
-        """Return the figures, for each variable the course of the classes, and the attention that each class pays to the dates."""
+        """Return the figures, the course of the classes in each variable, and their attention to the dates."""
         seen = [index for index in self.classes.measured if self.pixels[index].any()]
         curves: dict[str, dict[str, Any]] = {}
         for at, name in enumerate(self.names):
@@ -82,7 +82,7 @@ class SeriesMetrics(PixelMetrics):
         return replace(super().compute(), curves=curves)
 
     def _course(self, index: int, at: int) -> dict[str, Any]:
-        """Return a class's mean by date, in the units of the files, and a deviation to either side; dates without data left out."""
+        """Return a class's mean on the dates with data, in the units of the files, and a deviation to either side."""
         pixels = self.pixels[index, :, 0]
         mean, square = (part[index, :, at] / np.maximum(pixels, 1) for part in self.sums)
         spread = np.sqrt(np.maximum(square - mean**2, 0))

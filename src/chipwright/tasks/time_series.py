@@ -5,7 +5,7 @@ What is learnt from are sets of pixels of one class and chip, drawn anew in each
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,11 +58,11 @@ class PixelSet:
 class TimeSeriesTask(PixelTask):
     """Draws pixel sets to learn from and chips to measure on.
 
-    Reads from `ModelSpec.arguments`: min_points and gamma; and from `ModelSpec.fitted`: selected, days, dates, axis and ignored.
+    Reads from `ModelSpec.arguments`: min_points and gamma; and from `ModelSpec.fitted`: what `PseTaeModel.fit` returns.
 
-    Images are float32, NaN on dates without data. A sample of a set holds "image" (bands, 1, points), "present" bool (1, points),
-    "mask" int16 (1, 1), its class index, and "jitter"; one of a chip "image" (bands, height, width), "mask" int16 (height,
-    width) and "held" bool (dates, height, width), where there are data.
+    Images are float32, NaN on dates without data. A sample of a set holds "image" (bands, 1, points), "present" bool
+    (1, points), "mask" int16 (1, 1), its class index, and "jitter"; one of a chip "image" (bands, height, width), "mask" int16
+    (height, width) and "held" bool (dates, height, width), where there are data.
     """
 
     augmentation = None
@@ -103,8 +103,8 @@ class TimeSeriesTask(PixelTask):
     def draw(self, unit: Chip | Tile | PixelSet, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
         """Return a set's pixels, or a chip (or a tile of one) with the classes of its pixels.
 
-        A set has `min_points` pixels of one object, but every second one fewer, down to one, so that the neighbourhoods of a map
-        are nothing new to the network. Where there are too few, the first is repeated and does not count.
+        A set has `min_points` pixels of one object, but every second one fewer, down to one, so that the neighbourhoods of a
+        map are nothing new to the network. Where there are too few, the first is repeated and does not count.
         """
         if isinstance(unit, PixelSet):
             return self._set(unit, reader, rng, augment)
@@ -140,7 +140,7 @@ class TimeSeriesTask(PixelTask):
         }
 
     def _map(self, chip: Chip, part: Any, reader: Reader) -> tuple[NDArray[Any], NDArray[np.int16]]:
-        """Return a part of the image, and the class index of its labelled pixels; of those with several classes none is known."""
+        """Return a part of the image, and the class index of its labelled pixels; with several classes none is known."""
         image = reader.image(chip)[:, *part]
         found = np.full(image.shape[1:], IGNORE, np.int16)
         times = np.zeros(image.shape[1:], np.uint8)
@@ -192,7 +192,8 @@ class TimeSeriesTask(PixelTask):
         """Return the loss of the labelled pixels, and the class maps; the attention to each date goes into the batch."""
         images, masks = batch["image"], batch["mask"]
         alike = isinstance(images, Tensor)
-        explained = [network.explain(some) for some in ([images] if alike else [image[None] for image in images])]
+        explain: Callable[[Tensor], tuple[Tensor, Tensor]] = network.explain  # type: ignore[assignment]
+        explained = [explain(some) for some in ([images] if alike else [image[None] for image in images])]
         targets = [masks] if alike else [mask[None] for mask in masks]
         losses = [self.loss(logits, mask.long()) for (logits, _), mask in zip(explained, targets, strict=True)]
         batch["attention"] = [attention for _, some in explained for attention in some]
@@ -217,7 +218,8 @@ class TimeSeriesTask(PixelTask):
             title = "Middle date"
         image, statistics = np.asarray(sample["image"])[shown], self.spec.statistics.select(shown)
         picture = to_rgb(image, statistics, ("Red", "Green", "Blue"))
-        grey = picture.mean(2, keepdims=True).astype(np.uint8).repeat(3, 2)  # classes over dates as colours cannot be told apart
+        # classes laid over dates as colours could not be told apart
+        grey = picture.mean(2, keepdims=True).astype(np.uint8).repeat(3, 2)
         return [Panel(title, picture), *self.class_panels(grey, sample["mask"], prediction)]
 
 
