@@ -173,7 +173,8 @@ def test_what_a_files_own_mask_takes_out_is_missing_on_all_dates(tmp_path: Path)
     assert not held[:, 0, 1].any()
 
 
-def test_a_set_is_of_one_object(tmp_path: Path) -> None:
+def test_a_set_is_of_one_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_series_task, "NEIGHBOURHOODS", 0)
     folder = seasons(tmp_path, size=16)
     mask = np.zeros((16, 16), "uint8")
     mask[:4, :4], mask[4:8, 8:] = 1, 2
@@ -228,10 +229,10 @@ def test_a_set_holds_pixels_of_its_class_alone(tmp_path: Path) -> None:
     assert [(unit.value, unit.part) for unit in units] == [(2, 0), (2, 1), (3, 0), (3, 1)]
     sample = task.draw(units[0], reader, np.random.default_rng(0), False)
     assert sample["image"].shape == (8, 1, 20)
+    assert sample["present"].sum() in (6, 9, 20)
     image, masks = reader.image(chips.chips[0]), reader.instances(chips.chips[0])
     pixels = {tuple(row) for row in image[:, masks[2].any(0)].T}
     assert {tuple(row) for row in sample["image"][:, 0].T} <= pixels
-    assert sample["present"].all()
     assert sample["mask"].item() == task.classes.values.index(2)
     few = task.draw(PixelSet(chips.chips[0], 3, 0), reader, np.random.default_rng(0), False)
     assert few["present"].sum() == 20
@@ -246,13 +247,22 @@ def test_too_few_pixels_are_filled_up_and_do_not_count(tmp_path: Path) -> None:
     assert (sample["image"][:, 0, 32:] == sample["image"][:, 0, :1]).all()
 
 
-def test_training_sets_shrink_to_single_pixels(tmp_path: Path) -> None:
-    chips = read_chips([seasons(tmp_path)])
-    task = task_of(chips)
-    unit = task.training_units(chips.chips)[0]
-    sizes = {int(task.draw(unit, ChipReader(None), np.random.default_rng(seed), True)["present"].sum()) for seed in range(60)}
-    assert 64 in sizes
-    assert min(sizes) <= 2
+def test_a_set_is_a_pixel_and_what_is_nearest_to_it_or_its_neighbourhood(tmp_path: Path) -> None:
+    task = task_of(read_chips([seasons(tmp_path)]), min_points=12)
+    away = np.stack(np.meshgrid(np.arange(-2, 5), np.arange(-3, 4), indexing="ij")).reshape(2, -1)
+    kinds = set()
+    for seed in range(20):
+        chosen = away[:, task._near(away, np.random.default_rng(seed))]
+        assert chosen[:, 0].tolist() == [0, 0]
+        far = np.square(chosen).sum(0)
+        assert (np.diff(far) >= 0).all()
+        if len(far) == 9:
+            assert np.abs(chosen).max() == 1
+        else:
+            assert len(far) == 12
+            assert far.max() == 4
+        kinds.add(len(far))
+    assert kinds == {9, 12}
 
 
 def test_a_chips_map_knows_each_pixel_with_one_class(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from chipwright.chips.chipset import IGNORE, Chip
 from chipwright.chips.display import Panel, to_rgb
 from chipwright.chips.reading import representable
 from chipwright.networks.losses import PixelLoss
+from chipwright.networks.pse_tae import NEIGHBOURHOOD
 from chipwright.spec import ModelSpec
 from chipwright.tasks.base import Batch, Networks, Phase, Reader, Sample
 from chipwright.tasks.pixel_classes import PixelClasses
@@ -27,6 +28,9 @@ from chipwright.tasks.series_metrics import SeriesMetrics, used_variables
 JITTER = 0.01
 """Deviation of the noise that training adds to normalised values, cut at five times of it (Garnot et al. 2020)."""
 
+
+NEIGHBOURHOODS = 0.5
+"""Share of the sets that are neighbourhoods as on a map."""
 
 TILE = 64
 """Side in pixels of the largest map that is measured at once: a series takes some kB a pixel and date."""
@@ -103,8 +107,9 @@ class TimeSeriesTask(PixelTask):
     def draw(self, unit: Chip | Tile | PixelSet, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
         """Return a set's pixels, or a chip (or a tile of one) with the classes of its pixels.
 
-        A set has `min_points` pixels of one object, but every second one fewer, down to one, so that the neighbourhoods of a
-        map are nothing new to the network. Where there are too few, the first is repeated and does not count.
+        A set are the `min_points` pixels of one object about a pixel drawn at random, or, every second one, that pixel's
+        neighbourhood on a map, so that maps are nothing new to the network. What is too few is filled up with the first pixel,
+        which then does not count.
         """
         if isinstance(unit, PixelSet):
             return self._set(unit, reader, rng, augment)
@@ -120,16 +125,15 @@ class TimeSeriesTask(PixelTask):
         image, valid = whole[:, rows, columns][:, None], reader.valid(unit.chip)
         held = self._held(image, None if valid is None else valid[rows, columns][None], np.s_[:, :])[:, 0]
         places = np.flatnonzero(held.any(0))
-        if not len(places):  # masks that overlap, or images without data, left nothing of the class
-            image, held = np.full((len(image), 1, 1), np.nan, np.float32), np.zeros((self.dates, 1), bool)
-            places, index = np.zeros(1, np.intp), IGNORE
-        else:
+        if len(places):
             objects = reader.instances(unit.chip)[unit.value].max(0)[rows, columns][places]
-            places = places[objects == objects[rng.integers(len(objects))]]
-        size = self.points
-        if augment and rng.random() < 0.5:
-            size = round(np.exp(rng.uniform(0, np.log(self.points))))
-        chosen = rng.permutation(places)[:size]
+            first = int(rng.integers(len(places)))
+            own = places[objects == objects[first]]
+            away = np.stack([rows[own] - rows[places[first]], columns[own] - columns[places[first]]])
+            chosen = own[self._near(away, rng)]
+        else:  # masks that overlap, or images without data, left nothing of the class
+            image, held = np.full((len(image), 1, 1), np.nan, np.float32), np.zeros((self.dates, 1), bool)
+            chosen, index = np.zeros(1, np.intp), IGNORE
         present = np.arange(self.points) < len(chosen)
         chosen = np.concatenate([chosen, np.repeat(chosen[:1], self.points - len(chosen))])
         return {
@@ -138,6 +142,13 @@ class TimeSeriesTask(PixelTask):
             "mask": np.full((1, 1), index, np.int16),
             "jitter": np.array(JITTER if augment else 0.0, np.float32),
         }
+
+    def _near(self, away: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
+        """Return which pixels make a set, the nearest first, given how many rows and columns (2, pixels) each is away."""
+        order = np.lexsort((rng.random(away.shape[1]), np.square(away).sum(0)))
+        if rng.random() < NEIGHBOURHOODS:
+            order = order[np.abs(away[:, order]).max(0) <= NEIGHBOURHOOD // 2]
+        return order[: self.points]
 
     def _map(self, chip: Chip, part: Any, reader: Reader) -> tuple[NDArray[Any], NDArray[np.int16]]:
         """Return a part of the image, and the class index of its labelled pixels; with several classes none is known."""
