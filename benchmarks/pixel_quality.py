@@ -5,7 +5,8 @@
     python benchmarks/pixel_quality.py --contest series --seconds 120
 
 Contests: `edges` (ODS on edges_dubai), `land` and `land4` (mean IoU on classified_dubai and classified_naip4) and `series`
-(mean IoU on timeseries_eolearn, all dates as bands for the U-Net). A short run tells how many epochs fit into the time.
+(mean IoU on timeseries_eolearn by place, all dates as bands for the U-Net). A short run tells how many epochs fit into the
+time, unless they are given (`--epochs PSETAE=60 UNET=120`).
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Contest:
 
 
 UNET: dict[str, Any] = {"model_type": "UNET"}
+BY_PLACE = {"split": "block", "validation_percentage": 33.0}
 CONTESTS = {
     "edges": Contest(
         "edges_dubai", ("ods", "ois", "edge_average_precision"),
@@ -62,8 +64,9 @@ CONTESTS = {
         {"PSPNET": {"model_type": "PSPNET"}, "DEEPLAB": {"model_type": "DEEPLAB"}, "UNET": UNET},
     ),
     "series": Contest(
-        "timeseries_eolearn", ("miou", "accuracy"),
-        {"PSETAE": {"model_type": "PSETAE"}, "UNET": UNET | {"arguments": {"ignore_classes": [0]}}}, stacked=True,
+        "timeseries_eolearn", ("miou", "accuracy", "IoU forest", "IoU grassland", "IoU shrubland"),
+        {"PSETAE": {"model_type": "PSETAE", "batch_size": 32} | BY_PLACE,
+         "UNET": UNET | {"arguments": {"ignore_classes": [0]}} | BY_PLACE}, stacked=True,
     ),
 }  # fmt: skip
 
@@ -81,7 +84,10 @@ def stacked_series(chips: ChipSet, reader: ChipReader, out: Path) -> Path:
         for value, masks in reader.instances(chip).items():
             label[masks.any(0)] = value
         for name, array in (("images", image), ("labels", label[None])):
-            profile = {"driver": "GTiff", "count": len(array), "height": array.shape[1], "width": array.shape[2]}
+            place, profile = chip.georeference, {"driver": "GTiff", "count": len(array)}
+            profile |= {"height": array.shape[1], "width": array.shape[2]}
+            if place is not None:  # so that both are split alike
+                profile |= {"transform": rasterio.Affine(*place.transform), "crs": place.crs}
             with rasterio.open(out / name / f"{chip.name}.tif", "w", dtype=array.dtype, **profile) as file:
                 file.write(array)
     emd = json.loads(next(template.glob("*.emd")).read_text(encoding="utf-8-sig"))
@@ -122,7 +128,8 @@ def measured(name: str, network: torch.nn.Module, task: Any, chips: ChipSet) -> 
             else:
                 found = task.predict(network, batch)
             metrics.update(found, batch)
-    return metrics.compute().scalars
+    found = metrics.compute()
+    return found.scalars | {f"IoU {row['class']}": row["IoU"] for row in found.per_class if "IoU" in row}
 
 
 def run(name: str, given: dict[str, Any], folder: Path, epochs: int, seed: int, batch: int) -> tuple[Any, Any, float]:
@@ -141,9 +148,21 @@ def run(name: str, given: dict[str, Any], folder: Path, epochs: int, seed: int, 
         return before, after, result.seconds / len(rows)
 
 
+def fitting(asked: Any, given: dict[str, Any], folder: Path) -> int:
+    """Return how many epochs fit into the time."""
+    _, _, long = run(asked.contest, given, folder, 1, 0, asked.batch)
+    _, _, short = run(asked.contest, given, folder, 4, 0, asked.batch)
+    once = max((4 * short - long) / 3, 0.05)  # an epoch without what a run costs once
+    return max(1, min(MOST_EPOCHS, math.floor(asked.seconds / once)))
+
+
 def main() -> None:
     """Train every contestant and print a table."""
-    asked = arguments(__doc__.splitlines()[0], contest="edges", seconds=600.0, seeds=[0], batch=8, freeze=1, only=[""], out="")
+    asked = arguments(
+        __doc__.splitlines()[0], contest="edges", seconds=600.0, seeds=[0], batch=8, freeze=1, only=[""], epochs=[""],
+        device="CPU", out="",
+    )  # fmt: skip
+    fixed = {name: int(count) for name, _, count in (text.rpartition("=") for text in asked.epochs) if name}
     contest = CONTESTS[asked.contest]
     with scratch() as place:
         source = folder = data_folder() / contest.data
@@ -152,14 +171,11 @@ def main() -> None:
             folder = stacked_series(chips, ChipReader.of(chips), Path(place) / "stacked")
         rows = []
         for label, given in contest.contestants.items():
-            given = given | {"freeze": bool(asked.freeze)}
+            given = given | {"freeze": bool(asked.freeze), "processor_type": asked.device}
             if asked.only != [""] and label not in asked.only:
                 continue
             own = folder if given["model_type"] == "UNET" else source
-            _, _, long = run(asked.contest, given, own, 1, 0, asked.batch)
-            _, _, short = run(asked.contest, given, own, 4, 0, asked.batch)
-            once = max((4 * short - long) / 3, 0.05)  # an epoch without what a run costs once
-            epochs = max(1, min(MOST_EPOCHS, math.floor(asked.seconds / once)))
+            epochs = fixed.get(label) or fitting(asked, given, own)
             found = [run(asked.contest, given, own, epochs, seed, asked.batch) for seed in asked.seeds]
             row = {"": label, "epochs": epochs}
             for figure in contest.figures:

@@ -177,7 +177,7 @@ def _spec(
         normalization, second = start.package.spec.normalization, start.package.spec.second_normalization
     else:
         scale = (start.weights.mean, start.weights.std) if start.weights else None
-        normalization = choose_normalization(chips, scale)
+        normalization = model.normalization(chips, arguments, scale)
         second = choose_normalization(chips.second, scale) if chips.second else None
     return ModelSpec(
         model_type=model.keyword,

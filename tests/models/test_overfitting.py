@@ -61,25 +61,34 @@ def test_edges_of_eight_chips_are_learnt_by_heart(keyword: str, data: Path) -> N
     assert learnt(keyword, chips.subset(range(0, 96, 12)), 120, data, frozen)["ods"] > 0.6
 
 
-def learnt(keyword: str, chips: ChipSet, steps: int, data: Path, frozen: bool = True, **given: Any) -> dict[str, float]:
+@pytest.mark.slow
+def test_series_of_six_chips_are_learnt_by_heart(data: Path) -> None:
+    chips = read_chips([data / "timeseries_eolearn"])
+    assert learnt("PSETAE", chips.subset([0, 1, 2, 5, 14, 17]), 300, data, size=16)["miou"] > 0.6
+
+
+def learnt(
+    keyword: str, chips: ChipSet, steps: int, data: Path, frozen: bool = True, size: int = 4, **given: Any
+) -> dict[str, float]:
     """Return the figures over the chips that a type was trained on, unchanged, by default with a frozen backbone."""
-    model, weights = catalog.find(keyword), find_weights(BACKBONE, str(data / WEIGHTS))
-    assert weights is not None
+    model = catalog.find(keyword)
+    weights = find_weights(BACKBONE, str(data / WEIGHTS)) if model.backbones else None
     arguments = model.arguments(**given)
-    scale = weights.mean, weights.std
+    scale = (weights.mean, weights.std) if weights else None
     spec = ModelSpec(
         model_type=keyword,
         arguments=arguments.model_dump(),
-        backbone=BACKBONE,
+        backbone=BACKBONE if model.backbones else None,
         classes=chips.classes,
         bands=chips.bands,
         dtype=chips.dtype,
         chip_size=chips.tile_size,
-        normalization=choose_normalization(chips, scale),
+        normalization=model.normalization(chips, arguments, scale),
         second_normalization=choose_normalization(chips.second, scale) if chips.second else None,
         second=chips.second,
         statistics=chips.statistics,
         metadata_format=chips.format,
+        metadata=chips.metadata,
         fitted=model.fit(chips, arguments),
     )
     task = model.task(spec)
@@ -87,7 +96,8 @@ def learnt(keyword: str, chips: ChipSet, steps: int, data: Path, frozen: bool = 
     network = model.build(spec, weights)
     if frozen:
         freeze_loaded(network)
-    feed = Feed(task, chips.chips, ChipReader(None, cache_bytes=2**28), 4, shuffle=True)
+    reader = ChipReader(None, cache_bytes=2**28)
+    feed = Feed(task, task.training_units(chips.chips), reader, size, shuffle=True)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=task.default_learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, task.default_learning_rate, total_steps=steps)
@@ -109,7 +119,7 @@ def learnt(keyword: str, chips: ChipSet, steps: int, data: Path, frozen: bool = 
     network.eval()
     metrics = task.metrics()
     with torch.inference_mode():
-        for batch in feed.batches():
+        for batch in Feed(task, task.units(chips.chips), reader, size).batches():
             batch = task.to_device(batch, device)
             metrics.update(task.predict(network, batch), batch)
     return metrics.compute().scalars

@@ -1,12 +1,14 @@
 """PSETAE as a row of the catalog: its arguments, what it selects of a series, and its samples."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from mask_builders import seasons, time_series
+from builders import write_raster
+from mask_builders import mask_path, seasons, time_series
 
 import chipwright
 from chipwright import catalog, console
@@ -15,8 +17,8 @@ from chipwright.chips.folders import read_chips
 from chipwright.chips.reading import ChipReader
 from chipwright.errors import DataError, OptionError
 from chipwright.models.psetae import PSETAE, PsetaeArguments, selected_series
-from chipwright.normalization import choose_normalization
 from chipwright.spec import ModelSpec
+from chipwright.tasks import time_series as time_series_task
 from chipwright.tasks.time_series import PixelSet, TimeSeriesTask
 
 
@@ -31,8 +33,9 @@ def task_of(chips: ChipSet, **given: Any) -> TimeSeriesTask:
     return TimeSeriesTask(
         ModelSpec(
             model_type="PSETAE", arguments=arguments.model_dump(), classes=chips.classes, bands=chips.bands, dtype=chips.dtype,
-            chip_size=chips.tile_size, normalization=choose_normalization(chips, None), statistics=chips.statistics,
-            metadata_format=chips.format, metadata=dict(chips.metadata), fitted=PSETAE.fit(chips, arguments),
+            chip_size=chips.tile_size, normalization=PSETAE.normalization(chips, arguments, None), statistics=chips.statistics,
+            nodata=chips.nodata, metadata_format=chips.format, metadata=dict(chips.metadata),
+            fitted=PSETAE.fit(chips, arguments),
         )
     )  # fmt: skip
 
@@ -96,14 +99,18 @@ def test_an_export_without_dates_takes_them_from_the_arguments(tmp_path: Path) -
 def test_widths_that_do_not_meet_are_refused(tmp_path: Path) -> None:
     chips = read_chips([time_series(tmp_path)])
     with pytest.raises(OptionError, match="Let mlp2 begin with 64"):
-        PSETAE.check(chips, PsetaeArguments(pooling="mean"))
+        PSETAE.check(chips, PsetaeArguments(pooling="mean", mlp2=[128, 128]))
     PSETAE.check(chips, PsetaeArguments(pooling="mean", mlp2=[64, 128]))
+    assert PsetaeArguments(pooling="max").mlp2 == [64, 128]
+    assert PsetaeArguments(mlp1=[16]).mlp2 == [32, 128]
 
 
 def test_ordinary_masks_are_refused(tmp_path: Path) -> None:
     from mask_builders import discs
 
-    with pytest.raises(chipwright.UsageError, match="PSETAE"):
+    with pytest.raises(
+        chipwright.UsageError, match=r"PSETAE trains on TimeSeries, .* their \.emd says IsMultidimensional true"
+    ):
         chipwright.train(discs(tmp_path / "chips", count=4, size=32), tmp_path / "m", model_type="PSETAE")
 
 
@@ -113,6 +120,108 @@ def test_masks_without_a_pixel_are_refused(tmp_path: Path) -> None:
         PSETAE.check(chips.subset([]), PsetaeArguments())
 
 
+def test_a_single_class_is_refused(tmp_path: Path) -> None:
+    chips = read_chips([time_series(tmp_path)])
+    with pytest.raises(DataError, match=r"of one class alone \(grass\)"):
+        PSETAE.check(chips, PsetaeArguments(classes_of_interest=["grass"]))
+
+
+def test_variables_are_scaled_alike_on_all_dates(tmp_path: Path) -> None:
+    chips = read_chips([seasons(tmp_path)])
+    scaling = PSETAE.normalization(chips, PsetaeArguments(), None)
+    images = np.stack([ChipReader(None).image(chip) for chip in chips.chips]).reshape(len(chips), 4, 2, -1)
+    assert scaling.mean == pytest.approx(np.tile(images.mean((0, 1, 3)), 4), rel=1e-5)
+    assert scaling.std == pytest.approx(np.tile(images.std((0, 1, 3)), 4), rel=1e-3)
+    assert scaling.minimum == pytest.approx(np.tile(images.min((0, 1, 3)), 4))
+    assert scaling.maximum == pytest.approx(np.tile(images.max((0, 1, 3)), 4))
+
+
+def test_a_pixel_without_data_on_one_date_is_still_learnt_from(tmp_path: Path) -> None:
+    chips = read_chips([time_series(tmp_path)])  # NaN in the corner of the first date
+    task, reader = task_of(chips), ChipReader(None)
+    sample = task.draw(chips.chips[0], reader, np.random.default_rng(0), False)
+    assert np.isnan(sample["image"][:2, :2, :2]).all()
+    assert not np.isnan(sample["image"][2:]).any()
+    assert not sample["held"][0, :2, :2].any()
+    assert sample["held"].sum() == 3 * 64 - 4
+    assert (sample["mask"][:4, :4] == task.classes.values.index(2)).all()
+    drawn = task.draw(PixelSet(chips.chips[0], 2, 0), reader, np.random.default_rng(0), False)
+    assert drawn["present"].sum() == 16
+    assert np.isnan(drawn["image"][:2, 0, :16]).sum() == 8
+
+
+def test_declared_nodata_is_missing_on_the_dates_that_hold_it(tmp_path: Path) -> None:
+    chips = read_chips([seasons(tmp_path, dtype="uint8")])
+    task = task_of(replace(chips, nodata=0.0))
+    image = np.full((8, 3, 3), 7, np.uint8)
+    image[2:4, 0, 0] = 0
+    image[0, 1, 1] = 0  # one variable alone is a value
+    image[:, 2, 2] = 0
+    held = task._held(image, np.array([[True] * 3] * 2 + [[True, True, False]]), np.s_[:, :])
+    assert held[:, 0, 0].tolist() == [True, False, True, True]
+    assert held[:, 1, 1].all()
+    assert not held[:, 2, 2].any()
+    filled = task._filled(image, held)
+    assert np.isnan(filled[:, 0, 0]).tolist() == [False, False, True, True, False, False, False, False]
+
+
+def test_what_a_files_own_mask_takes_out_is_missing_on_all_dates(tmp_path: Path) -> None:
+    chips = read_chips([seasons(tmp_path, dtype="uint8")])
+    valid = np.array([[True, False]])
+    held = task_of(chips)._held(np.full((8, 1, 2), 7, np.uint8), valid, np.s_[:, :])
+    assert held.all((0, 1)).tolist() == [True, False]
+    assert not held[:, 0, 1].any()
+
+
+def test_a_set_is_of_one_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_series_task, "NEIGHBOURHOODS", 0)
+    folder = seasons(tmp_path, size=16)
+    mask = np.zeros((16, 16), "uint8")
+    mask[:4, :4], mask[4:8, 8:] = 1, 2
+    write_raster(mask_path(folder, 0, "2"), mask)
+    write_raster(mask_path(folder, 0, "3"), np.zeros((16, 16), "uint8"))
+    chips = read_chips([folder])
+    task, reader = task_of(chips, min_points=64), ChipReader(None)
+    sizes = {
+        int(task.draw(PixelSet(chips.chips[0], 2, 0), reader, np.random.default_rng(seed), False)["present"].sum())
+        for seed in range(20)
+    }
+    assert sizes == {16, 32}
+
+
+def test_large_chips_are_measured_in_tiles_that_cover_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chips = read_chips([seasons(tmp_path, size=16, count=2)])
+    task, reader = task_of(chips), ChipReader(None)
+    whole = task.draw(chips.chips[0], reader, np.random.default_rng(0), False)
+    assert task.units(chips.chips) == list(chips.chips)
+    monkeypatch.setattr(time_series_task, "TILE", 12)
+    tiles = task.units(chips.chips[:1])
+    drawn = [task.draw(tile, reader, np.random.default_rng(0), False) for tile in tiles]
+    assert [sample["mask"].shape for sample in drawn] == [(12, 12), (12, 4), (4, 12), (4, 4)]
+    assert np.array_equal(np.block([[drawn[0]["mask"], drawn[1]["mask"]], [drawn[2]["mask"], drawn[3]["mask"]]]), whole["mask"])
+    assert np.array_equal(drawn[3]["image"], whole["image"][:, 12:, 12:])
+    assert task.chips_of(tiles[0]) == (chips.chips[0],)
+
+
+def test_the_picture_is_true_colour_where_there_is_red_green_and_blue(tmp_path: Path) -> None:
+    chips = read_chips([time_series(tmp_path, variables=("Blue", "Green", "Red"))])
+    task = task_of(chips)
+    sample = task.draw(chips.chips[0], ChipReader(None), np.random.default_rng(0), False)
+    panels = task.panels(sample, torch.from_numpy(np.maximum(sample["mask"], 0)))
+    assert [panel.title for panel in panels] == ["Middle date", "Truth", "Prediction"]
+    assert panels[-1].text == "100% of the labelled pixels right"
+
+
+def test_the_package_says_what_the_bands_are(tmp_path: Path) -> None:
+    chips = read_chips([time_series(tmp_path)])
+    keys = PSETAE.emd_keys(task_of(chips, channels_of_interest=["CLP"], timesteps_of_interest=[0, 2]).spec)
+    assert (keys["n_temporal"], keys["n_channel"], keys["date_positions"]) == (2, 1, [0.0, 60.0])
+    assert (keys["timestep_infer"], keys["channels_infer"]) == ([0, 2], [1])
+    assert (keys["timeindex"], keys["bandindex"]) == ([0, 1, 2], [0, 1])
+    assert keys["Class_mapping"] == {"2": "forest", "3": "grass"}
+    assert len(keys["mean_norm_stats"]) == 2
+
+
 def test_a_set_holds_pixels_of_its_class_alone(tmp_path: Path) -> None:
     chips = read_chips([seasons(tmp_path, size=8)])
     task, reader = task_of(chips, min_points=20), ChipReader(None)
@@ -120,10 +229,10 @@ def test_a_set_holds_pixels_of_its_class_alone(tmp_path: Path) -> None:
     assert [(unit.value, unit.part) for unit in units] == [(2, 0), (2, 1), (3, 0), (3, 1)]
     sample = task.draw(units[0], reader, np.random.default_rng(0), False)
     assert sample["image"].shape == (8, 1, 20)
+    assert sample["present"].sum() in (6, 9, 20)
     image, masks = reader.image(chips.chips[0]), reader.instances(chips.chips[0])
     pixels = {tuple(row) for row in image[:, masks[2].any(0)].T}
     assert {tuple(row) for row in sample["image"][:, 0].T} <= pixels
-    assert sample["present"].all()
     assert sample["mask"].item() == task.classes.values.index(2)
     few = task.draw(PixelSet(chips.chips[0], 3, 0), reader, np.random.default_rng(0), False)
     assert few["present"].sum() == 20
@@ -138,13 +247,22 @@ def test_too_few_pixels_are_filled_up_and_do_not_count(tmp_path: Path) -> None:
     assert (sample["image"][:, 0, 32:] == sample["image"][:, 0, :1]).all()
 
 
-def test_training_sets_shrink_to_single_pixels(tmp_path: Path) -> None:
-    chips = read_chips([seasons(tmp_path)])
-    task = task_of(chips)
-    unit = task.training_units(chips.chips)[0]
-    sizes = {int(task.draw(unit, ChipReader(None), np.random.default_rng(seed), True)["present"].sum()) for seed in range(60)}
-    assert 64 in sizes
-    assert min(sizes) <= 2
+def test_a_set_is_a_pixel_and_what_is_nearest_to_it_or_its_neighbourhood(tmp_path: Path) -> None:
+    task = task_of(read_chips([seasons(tmp_path)]), min_points=12)
+    away = np.stack(np.meshgrid(np.arange(-2, 5), np.arange(-3, 4), indexing="ij")).reshape(2, -1)
+    kinds = set()
+    for seed in range(20):
+        chosen = away[:, task._near(away, np.random.default_rng(seed))]
+        assert chosen[:, 0].tolist() == [0, 0]
+        far = np.square(chosen).sum(0)
+        assert (np.diff(far) >= 0).all()
+        if len(far) == 9:
+            assert np.abs(chosen).max() == 1
+        else:
+            assert len(far) == 12
+            assert far.max() == 4
+        kinds.add(len(far))
+    assert kinds == {9, 12}
 
 
 def test_a_chips_map_knows_each_pixel_with_one_class(tmp_path: Path) -> None:
@@ -170,7 +288,16 @@ def test_background_is_never_predicted_and_curves_follow_the_classes(tmp_path: P
     metrics = model.task.metrics()
     sample = model.task.draw(chips.chips[0], ChipReader(None), np.random.default_rng(0), False)
     batch = model.task.to_device(model.task.collate([sample]), torch.device("cpu"))
-    metrics.update(model.task.predict(model.network, batch), batch)
-    curve = next(curve for name, curve in metrics.compute().curves.items() if name.endswith("forest"))
+    with torch.inference_mode():
+        metrics.update(model.task.validate(model.network, batch)[1], batch)
+    curves = metrics.compute().curves
+    curve = curves["Variable 0 over the dates: forest"]
     assert curve["x"] == [0.0, 30.0, 60.0, 90.0]
     assert curve["y"] == pytest.approx([0.2, 0.4, 0.6, 0.8], abs=0.05)
+    reach = np.subtract(curve["high"], curve["y"])
+    assert reach == pytest.approx([0.05] * 4, abs=0.015)
+    assert np.subtract(curve["y"], curve["low"]) == pytest.approx(reach)
+    assert curve["x_label"] == "days since 2015-07-11"
+    attention = curves["Attention to each date: forest"]
+    assert len(attention["y"]) == 4
+    assert sum(attention["y"]) == pytest.approx(1)

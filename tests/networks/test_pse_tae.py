@@ -109,11 +109,33 @@ def test_attention_weighs_the_dates() -> None:
     torch.testing.assert_close(attention(dates)[:, :8], (weights[:, 0, :, None] * dates).sum(1))
 
 
+def test_the_stage_over_a_sets_statistics_ends_without_a_cut() -> None:
+    network = series(2, 2, 3).eval()
+    assert (network.set(torch.randn(50, 2, 128)) < 0).any()
+    assert (network.pixels(torch.randn(50, 2, 4, 2)) >= 0).all()
+
+
+def test_a_maps_attention_is_one_in_sum_over_the_dates() -> None:
+    network, images = series(4, 2, 3).eval(), torch.randn(2, 8, 5, 6)
+    with torch.no_grad():
+        logits, attention = network.explain(images)
+        assert torch.equal(network(images), logits)
+    assert attention.shape == (2, 4, 5, 6)
+    torch.testing.assert_close(attention.sum(1), torch.ones(2, 5, 6))
+
+
+def test_any_number_of_sets_goes_through() -> None:
+    network = series(5, 2, 4)
+    for sets in (2, 3, 5):  # a batch of two is a batch like any other
+        assert network(torch.randn(sets, 10, 1, 6), torch.ones(sets, 1, 6, dtype=torch.bool)).shape == (sets, 4)
+
+
 def test_maps_in_parts_are_maps_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     from chipwright.networks import pse_tae
 
-    network, images = series(4, 3, 5).eval(), torch.randn(1, 12, 9, 7)
+    network, images = series(4, 3, 5).eval(), torch.randn(3, 12, 9, 7)
     with torch.no_grad():
         whole = network(images)
         monkeypatch.setattr(pse_tae, "_PIXELS_AT_ONCE", 10)
+        monkeypatch.setattr(pse_tae, "_MAPPED_AT_ONCE", 70)
         torch.testing.assert_close(network(images), whole)

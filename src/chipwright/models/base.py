@@ -7,7 +7,7 @@ model type costs no torch: heavy libraries are imported inside `build` and `task
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chipwright.chips.chipset import ChipSet
 from chipwright.errors import OptionError, listed, suggestion
-from chipwright.spec import ModelSpec
+from chipwright.normalization import choose_normalization
+from chipwright.spec import ModelSpec, Normalization
 
 if TYPE_CHECKING:
     from torch import nn
@@ -137,6 +138,12 @@ class ModelType(ABC):
     def no_backbone(self, arguments: Arguments) -> str | None:
         """Return why the network has no backbone with these arguments, though the type takes some; None where it has one."""
         return None
+
+    def normalization(
+        self, chips: ChipSet, arguments: Arguments, weights: tuple[Sequence[float], Sequence[float]] | None
+    ) -> Normalization:
+        """Return the scaling of the chips' images; `weights` are the (mean, deviation) that pretrained weights ask for."""
+        return choose_normalization(chips, weights)
 
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what is fitted on the training split (class weights, anchors, ...) as JSON data for `ModelSpec.fitted`.

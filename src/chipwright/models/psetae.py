@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from chipwright.chips.chipset import BACKGROUND, ChipSet
 from chipwright.chips.formats.time_series import dates_of, variables_of
+from chipwright.chips.series import shared_over_dates
 from chipwright.errors import DataError, OptionError, listed, suggestion
 from chipwright.models.base import Arguments, ModelType, Tiny
-from chipwright.spec import ModelSpec
+from chipwright.spec import ModelSpec, Normalization
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,7 +33,9 @@ class PsetaeArguments(Arguments):
         "mean_std", description="What is taken over a set of pixels; mean_std takes both."
     )
     mlp2: Annotated[list[Width], Field(min_length=2, max_length=8)] = Field(
-        [128, 128], description="Widths after the pooling; the first is what it gives: mlp1's last, twice for mean_std."
+        [128, 128],
+        description="Widths after the pooling; the first is what it gives: mlp1's last, twice for mean_std. "
+        "Left out, the first fits by itself.",
     )
     n_head: int = Field(4, ge=1, le=64, description="Heads of the attention over dates.")
     d_k: int = Field(32, ge=1, le=1024, description="Width of their keys and queries.")
@@ -59,6 +62,13 @@ class PsetaeArguments(Arguments):
             return []
         return list(value) if isinstance(value, (list, tuple, set)) else [value]
 
+    @model_validator(mode="after")
+    def _fits_pooling(self) -> PsetaeArguments:
+        """Let mlp2 begin with what the pooling gives, unless it was given itself (see `PseTaeModel.check`)."""
+        if "mlp2" not in self.model_fields_set:
+            self.mlp2 = [self.pooled, *self.mlp2[1:]]
+        return self
+
     @property
     def pooled(self) -> int:
         """Width of what the pooling gives."""
@@ -75,6 +85,7 @@ class PseTaeModel(ModelType):
         "CVPR 2020, arXiv:1911.07757"
     )
     formats = ("TimeSeries",)
+    data_hint = "TimeSeries are RCNN Masks of a multidimensional raster; their .emd says IsMultidimensional true."
     arguments: ClassVar[type[Arguments]] = PsetaeArguments
     monitors = ("valid_loss", "accuracy", "miou", "dice")
     smallest_batch = 2  # a set has one encoding a date, of which one set has few statistics
@@ -96,16 +107,46 @@ class PseTaeModel(ModelType):
             )
         ignored = selected_series(chips, arguments)["ignored"]
         learnt = {info.value for info in chips.classes} - set(ignored)
-        if not any(count for chip in chips.chips for value, count in chip.pixels if value in learnt):
+        seen = {value for chip in chips.chips for value, count in chip.pixels if count and value in learnt}
+        if not seen:
             raise DataError(
                 f"{listed(chips.folders)}: no mask holds a pixel of a class, so there is nothing to learn from. Export the "
                 "training data with features that lie within the raster."
             )
+        if len(seen) < 2:
+            names = listed(info.name for info in chips.classes if info.value in seen)
+            raise DataError(
+                f"{listed(chips.folders)}: the masks hold pixels of one class alone ({names}), but telling classes apart takes "
+                "two. Export features of more classes, or name more in classes_of_interest."
+            )
+
+    def normalization(
+        self, chips: ChipSet, arguments: Arguments, weights: tuple[Sequence[float], Sequence[float]] | None
+    ) -> Normalization:
+        """Return the scaling of each variable, alike on all its dates."""
+        assert isinstance(arguments, PsetaeArguments)
+        statistics = shared_over_dates(chips.statistics, len(_dates(chips, arguments)))
+        return Normalization(
+            mean=statistics.mean,
+            std=tuple(value if value > 0 else 1.0 for value in statistics.std),
+            minimum=statistics.minimum,
+            maximum=statistics.maximum,
+        )
 
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return `selected`, the bands of each date and variable used, `days` from the first date, and `ignored` classes."""
+        """Return `selected`, the bands of each date and variable used, `days` from the first date, and `ignored` classes.
+
+        Beside them `dates` of the images, how many there are, `axis`, what `days` count, and `notes`.
+        """
         assert isinstance(arguments, PsetaeArguments)
-        return selected_series(chips, arguments)
+        found, dates = selected_series(chips, arguments), _dates(chips, arguments)
+        depth = len(chips.bands) // len(dates)
+        steps = [row[0] // depth for row in found["selected"]]
+        known = not dates[0].isdigit()
+        span = f"{dates[steps[0]][:10]} to {dates[steps[-1]][:10]}" if known else "days not known, taken to be evenly spread"
+        note = f"Time series: {len(steps)} of {len(dates)} dates ({span}), {len(found['selected'][0])} of {depth} variables."
+        axis = f"days since {dates[steps[0]][:10]}" if known else "number of the date"
+        return found | {"dates": len(dates), "axis": axis, "notes": [note]}
 
     def build(self, spec: ModelSpec, weights: BackboneWeights | None) -> nn.Module:
         """Return the network."""
@@ -136,13 +177,25 @@ class PseTaeModel(ModelType):
         return TimeSeriesTask(spec)
 
     def emd_keys(self, spec: ModelSpec) -> dict[str, Any]:
-        """Return the family's keys: how many dates and variables go in, and the days of the dates."""
-        selected = spec.fitted["selected"]
+        """Return the family's keys: what the bands are, which of them are used and on what days, and how they are scaled."""
+        selected, dates = spec.fitted["selected"], spec.fitted["dates"]
+        depth = len(spec.bands) // dates
+        values = [info.value for info in spec.classes]
+        names = ("mlp1", "pooling", "mlp2", "n_head", "d_k", "dropout", "T", "mlp4", "gamma", "min_points")
         return super().emd_keys(spec) | {
             "IsMultidimensional": True,
             "n_temporal": len(selected),
             "n_channel": len(selected[0]),
             "date_positions": list(spec.fitted["days"]),
+            "bandindex": list(range(depth)),
+            "timeindex": list(range(dates)),
+            "channels_infer": [band % depth for band in selected[0]],
+            "timestep_infer": [row[0] // depth for row in selected],
+            "mean_norm_stats": list(spec.normalization.mean[:depth]),
+            "std_norm_stats": list(spec.normalization.std[:depth]),
+            "Class_mapping": {str(info.value): info.name for info in spec.classes},
+            "Num_class_mapping": {str(number): value for number, value in enumerate(values)},
+            "Kwargs": {name: spec.arguments[name] for name in names},
         }
 
     def default_batch_size(self, chip_size: int) -> int:

@@ -22,12 +22,18 @@ NEIGHBOURHOOD = 3
 _PIXELS_AT_ONCE = 8192
 """Of a map, in prediction: every pixel takes some 100 kB on its way."""
 
+_MAPPED_AT_ONCE = 1 << 16
+"""Of a batch of maps, in prediction: every pixel takes some kB a date before its dates are compared."""
+
 _TINY = 1e-31
 """Under the root of a deviation, whose slope at 0 has no end."""
 
 
 class PseTae(nn.Module):
     """Pixel-set encoder, temporal attention encoder and decoder.
+
+    Linear layers start Xavier-normal as the original's, biases at 0 and scales of normalisation at 1. The original draws those
+    from N(0, 1), so that half of the features start with the wrong sign or next to nothing.
 
     Args:
         selected: of each date that is used, the bands of its variables in the image (dates, variables).
@@ -75,7 +81,7 @@ class PseTae(nn.Module):
         width = mlp2[-1]
         self.register_buffer("positions", date_positions(days, width, period), persistent=False)
         self.pixels = _layers([len(selected[0]), *mlp1])
-        self.set = _layers(mlp2)
+        self.set = _layers(mlp2, cut_last=False)
         self.before = nn.LayerNorm(width)
         self.attention = DateAttention(width, heads, key_width)
         self.after = nn.Sequential(_layers([heads * width, *mlp3]), nn.Dropout(dropout))
@@ -88,29 +94,45 @@ class PseTae(nn.Module):
 
     def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """Return logits of sets, or of all pixels."""
-        if present is not None:
-            encoded = self.pixels(self._series(images))
-            pooled = pool(encoded, present.flatten(1)[:, None].expand(encoded.shape[:3]), self.pooling)
-            return self.decoder(self._over_dates(pooled))
+        if present is None:
+            return self.explain(images)[0]
+        encoded = self.pixels(self._series(images))
+        pooled = pool(encoded, present.flatten(1)[:, None].expand(encoded.shape[:3]), self.pooling)
+        return self._decide(pooled)[0]
+
+    def explain(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (batch, outputs, rows, columns) and attention (batch, dates, rows, columns) of all pixels.
+
+        Attention is the mean over heads: 1 in sum over the dates.
+        """
+        if self.training or torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting():
+            return self._map(images)
+        some = torch.split(images, max(1, _MAPPED_AT_ONCE // (images.shape[2] * images.shape[3])))
+        logits, attention = zip(*(self._map(part) for part in some), strict=True)
+        return torch.cat(logits), torch.cat(attention)
+
+    def _map(self, images: Tensor) -> tuple[Tensor, Tensor]:
         batch, _, rows, columns = images.shape
         encoded = self.pixels(self._series(images))
         maps = encoded.transpose(2, 3).reshape(-1, encoded.shape[-1], rows, columns)
         pooled = pool_neighbours(maps, self.pooling).flatten(2)
         sets = pooled.view(batch, -1, pooled.shape[1], rows * columns).permute(0, 3, 1, 2).flatten(0, 1)
-        if self.training or torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting():
-            logits = self.decoder(self._over_dates(sets))
-        else:
-            logits = torch.cat([self.decoder(self._over_dates(some)) for some in torch.split(sets, _PIXELS_AT_ONCE)])
-        return logits.view(batch, rows * columns, -1).transpose(1, 2).reshape(batch, -1, rows, columns)
+        whole = self.training or torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting()
+        parts = [self._decide(some) for some in ([sets] if whole else torch.split(sets, _PIXELS_AT_ONCE))]
+        logits, attention = (torch.cat(found).view(batch, rows * columns, -1) for found in zip(*parts, strict=True))
+        return logits.transpose(1, 2).reshape(batch, -1, rows, columns), attention.transpose(1, 2).reshape(
+            batch, -1, rows, columns
+        )
 
     def _series(self, images: Tensor) -> Tensor:
         """Return the used values of every pixel: (batch, dates, pixels, variables)."""
         return images[:, self.selected.flatten()].view(len(images), *self.selected.shape, -1).transpose(2, 3)
 
-    def _over_dates(self, pooled: Tensor) -> Tensor:
-        """Return sets' encodings (sets, width) from pooled ones (sets, dates, width)."""
+    def _decide(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (sets, outputs) and attention (sets, dates) of pooled sets (sets, dates, width)."""
         dates = self.before(self.set(pooled)) + self.positions
-        return self.norm(self.after(self.attention(dates)))
+        weights = self.attention.weights(dates)
+        return self.decoder(self.norm(self.after(self.attention.see(dates, weights)))), weights.mean(1)
 
     def class_tensors(self) -> dict[str, tuple[int, int]]:
         """Return the tensors with rows for each class: name -> (rows a class, row of the first named class)."""
@@ -130,7 +152,11 @@ class DateAttention(nn.Module):
 
     def forward(self, dates: Tensor) -> Tensor:
         """Return (sets, heads * width) from (sets, dates, width)."""
-        return (self.dropout(self.weights(dates)) @ dates).flatten(1)
+        return self.see(dates, self.weights(dates))
+
+    def see(self, dates: Tensor, weights: Tensor) -> Tensor:
+        """Return (sets, heads * width), what each head sees of (sets, dates, width) under its weights."""
+        return (self.dropout(weights) @ dates).flatten(1)
 
     def weights(self, dates: Tensor) -> Tensor:
         """Return how much each head looks at each date: (sets, heads, dates), 1 in sum over the dates."""
@@ -202,10 +228,10 @@ def pool_neighbours(maps: Tensor, pooling: Pooling, side: int = NEIGHBOURHOOD) -
 
 
 class _Layer(nn.Sequential):
-    """Linear, normalised over all but the channels, and cut at 0."""
+    """Linear, normalised over all but the channels, and cut at 0 unless it is a stage's last."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU())
+    def __init__(self, inputs: int, outputs: int, cut: bool = True) -> None:
+        super().__init__(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU() if cut else nn.Identity())
 
     def forward(self, values: Tensor) -> Tensor:
         """Return (..., outputs) from (..., inputs)."""
@@ -214,5 +240,6 @@ class _Layer(nn.Sequential):
         return cut(norm(found.flatten(0, -2)).view(found.shape))
 
 
-def _layers(widths: Sequence[int]) -> nn.Sequential:
-    return nn.Sequential(*(_Layer(inputs, outputs) for inputs, outputs in pairwise(widths)))
+def _layers(widths: Sequence[int], cut_last: bool = True) -> nn.Sequential:
+    pairs = list(pairwise(widths))
+    return nn.Sequential(*(_Layer(*pair, cut=cut_last or at < len(pairs)) for at, pair in enumerate(pairs, 1)))

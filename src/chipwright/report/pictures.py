@@ -266,7 +266,7 @@ def cell_percent(share: float) -> str:
 
 
 def curves_picture(curves: Mapping[str, Mapping[str, Any]]) -> bytes | None:
-    """Draw the evaluation's curves (precision-recall and the like), those of one kind in one diagram."""
+    """Draw the evaluation's curves (precision-recall and the like), those of one kind in one diagram, with their spread."""
     kinds: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     for name, curve in curves.items():
         if len(curve.get("x") or ()) and len(curve["x"]) == len(curve.get("y") or ()):
@@ -281,6 +281,10 @@ def curves_picture(curves: Mapping[str, Mapping[str, Any]]) -> bytes | None:
         shares = all(_within_one(curve["x"]) and _within_one(curve["y"]) for curve in members.values())
         title, names = _common_title(list(members))
         for index, (name, curve) in enumerate(zip(names, members.values(), strict=True)):
+            if "low" in curve:
+                axes.fill_between(
+                    curve["x"], curve["low"], curve["high"], color=COLORS[index % len(COLORS)], alpha=0.15, linewidth=0
+                )
             axes.plot(
                 [math.nan if value is None else value for value in curve["x"]],
                 [math.nan if value is None else value for value in curve["y"]],

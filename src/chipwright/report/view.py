@@ -49,6 +49,7 @@ def page_view(numbers: dict[str, Any], classes: Sequence[ClassInfo]) -> dict[str
         "data": _data(numbers["data"], colors),
         "per_class": _per_class(numbers["per_class"], colors),
         "confusion": _confusion(numbers["confusion_matrix"]),
+        "scored": any(str(curve.get("x_label")).lower() == "recall" for curve in numbers["curves"].values()),
         "training": _training(numbers),
         "settings": [(label, plain(value)) for label, value in numbers["settings"].items()],
         "log": numbers["log"],

@@ -82,7 +82,8 @@ class Evaluation:
         scalars: metric name -> value; the names are what `monitor` accepts.
         per_class: one row a class, column name -> value.
         confusion: counts (true class, predicted class) with their class names, where the task has them.
-        curves: name -> {"x": [...], "y": [...], "x_label": ..., "y_label": ...} for the report.
+        curves: name -> {"x": [...], "y": [...], "x_label": ..., "y_label": ...} for the report; "low" and "high" [...] beside
+            them shade a spread about y.
         notes: sentences that a reader of the figures must know.
     """
 

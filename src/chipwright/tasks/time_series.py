@@ -5,7 +5,7 @@ What is learnt from are sets of pixels of one class and chip, drawn anew in each
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,38 @@ from torch import Tensor, nn
 
 from chipwright.chips.chipset import IGNORE, Chip
 from chipwright.chips.display import Panel, to_rgb
-from chipwright.chips.formats.time_series import variables_of
+from chipwright.chips.reading import representable
 from chipwright.networks.losses import PixelLoss
+from chipwright.networks.pse_tae import NEIGHBOURHOOD
 from chipwright.spec import ModelSpec
-from chipwright.tasks.base import Batch, Evaluation, Metrics, Networks, Phase, Reader, Sample
+from chipwright.tasks.base import Batch, Networks, Phase, Reader, Sample
 from chipwright.tasks.pixel_classes import PixelClasses
-from chipwright.tasks.pixel_metrics import PixelMetrics
 from chipwright.tasks.pixels import PixelTask
+from chipwright.tasks.series_metrics import SeriesMetrics, used_variables
 
 JITTER = 0.01
 """Deviation of the noise that training adds to normalised values, cut at five times of it (Garnot et al. 2020)."""
+
+
+NEIGHBOURHOODS = 0.5
+"""Share of the sets that are neighbourhoods as on a map."""
+
+TILE = 64
+"""Side in pixels of the largest map that is measured at once: a series takes some kB a pixel and date."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a chip that is measured on its own."""
+
+    chip: Chip
+    top: int
+    left: int
+
+    @property
+    def part(self) -> tuple[slice, slice]:
+        """Its rows and columns."""
+        return slice(self.top, self.top + TILE), slice(self.left, self.left + TILE)
 
 
 @dataclass(frozen=True)
@@ -40,10 +62,11 @@ class PixelSet:
 class TimeSeriesTask(PixelTask):
     """Draws pixel sets to learn from and chips to measure on.
 
-    Reads from `ModelSpec.arguments`: min_points and gamma; and from `ModelSpec.fitted`: selected, days and ignored.
+    Reads from `ModelSpec.arguments`: min_points and gamma; and from `ModelSpec.fitted`: what `PseTaeModel.fit` returns.
 
-    A sample of a set holds "image" (bands, 1, points) in the file's dtype, "present" bool (1, points), "mask" int16 (1, 1), its
-    class index, and "jitter"; one of a chip "image" (bands, height, width) and "mask" int16 (height, width).
+    Images are float32, NaN on dates without data. A sample of a set holds "image" (bands, 1, points), "present" bool
+    (1, points), "mask" int16 (1, 1), its class index, and "jitter"; one of a chip "image" (bands, height, width), "mask" int16
+    (height, width) and "held" bool (dates, height, width), where there are data.
     """
 
     augmentation = None
@@ -53,17 +76,19 @@ class TimeSeriesTask(PixelTask):
         super().__init__(spec)
         self.classes = PixelClasses.of(spec.classes, spec.fitted["ignored"])
         self.points = int(spec.arguments["min_points"])
+        self.dates = int(spec.fitted["dates"])
+        self.names = {name.casefold(): at for at, name in enumerate(used_variables(spec))}
         self.loss = PixelLoss(focal_gamma=float(spec.arguments["gamma"]) or None, ignored=IGNORE)
 
     # -- samples
 
     def units(self, chips: Sequence[Chip]) -> Sequence[Any]:
-        """Return the chips: whole maps are measured."""
-        return chips
+        """Return the chips: whole maps are measured, larger ones in tiles."""
+        return [unit for chip in chips for unit in _tiles(chip)]
 
-    def chips_of(self, unit: Chip | PixelSet) -> Sequence[Chip]:
+    def chips_of(self, unit: Chip | Tile | PixelSet) -> Sequence[Chip]:
         """Return the chip that a set, or a map, is of."""
-        return (unit.chip if isinstance(unit, PixelSet) else unit,)
+        return (unit if isinstance(unit, Chip) else unit.chip,)
 
     def training_units(self, chips: Sequence[Chip]) -> Sequence[PixelSet]:
         """Return as many sets of each chip's classes as it has pixels for, and one at least."""
@@ -79,45 +104,87 @@ class TimeSeriesTask(PixelTask):
     def _learnt(self) -> set[int]:
         return {self.classes.values[index] for index in self.classes.measured}
 
-    def draw(self, unit: Chip | PixelSet, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
-        """Return a set's pixels, or a chip with the classes of its pixels.
+    def draw(self, unit: Chip | Tile | PixelSet, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
+        """Return a set's pixels, or a chip (or a tile of one) with the classes of its pixels.
 
-        A set has `min_points` pixels, but every second one fewer, down to one, so that the neighbourhoods of a map are nothing
-        new to the network. Where the class has too few, the first is repeated and does not count.
+        A set are the `min_points` pixels of one object about a pixel drawn at random, or, every second one, that pixel's
+        neighbourhood on a map, so that maps are nothing new to the network. What is too few is filled up with the first pixel,
+        which then does not count.
         """
         if isinstance(unit, PixelSet):
             return self._set(unit, reader, rng, augment)
-        image = reader.image(unit)
-        return {"image": image, "mask": self._map(unit, image.shape[1:], reader)}
+        chip, part = (unit, np.s_[:, :]) if isinstance(unit, Chip) else (unit.chip, unit.part)
+        image, mask = self._map(chip, part, reader)
+        held = self._held(image, reader.valid(chip), part)
+        return {"image": self._filled(image, held), "mask": np.where(held.any(0), mask, np.int16(IGNORE)), "held": held}
 
     def _set(self, unit: PixelSet, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
-        image = reader.image(unit.chip)
-        places = np.flatnonzero(_pixels_of(unit.value, unit.chip, reader))
-        size = self.points
-        if augment and rng.random() < 0.5:
-            size = round(np.exp(rng.uniform(0, np.log(self.points))))
-        chosen = rng.permutation(places)[:size]
+        index = self.classes.values.index(unit.value)
+        whole, mask = self._map(unit.chip, np.s_[:, :], reader)
+        rows, columns = np.nonzero(mask == index)
+        image, valid = whole[:, rows, columns][:, None], reader.valid(unit.chip)
+        held = self._held(image, None if valid is None else valid[rows, columns][None], np.s_[:, :])[:, 0]
+        places = np.flatnonzero(held.any(0))
+        if len(places):
+            objects = reader.instances(unit.chip)[unit.value].max(0)[rows, columns][places]
+            first = int(rng.integers(len(places)))
+            own = places[objects == objects[first]]
+            away = np.stack([rows[own] - rows[places[first]], columns[own] - columns[places[first]]])
+            chosen = own[self._near(away, rng)]
+        else:  # masks that overlap, or images without data, left nothing of the class
+            image, held = np.full((len(image), 1, 1), np.nan, np.float32), np.zeros((self.dates, 1), bool)
+            chosen, index = np.zeros(1, np.intp), IGNORE
         present = np.arange(self.points) < len(chosen)
         chosen = np.concatenate([chosen, np.repeat(chosen[:1], self.points - len(chosen))])
-        index = self.classes.values.index(unit.value)
         return {
-            "image": image.reshape(len(image), -1)[:, None, chosen],
+            "image": self._filled(image[:, :, chosen], held[:, None, chosen]),
             "present": present[None],
             "mask": np.full((1, 1), index, np.int16),
             "jitter": np.array(JITTER if augment else 0.0, np.float32),
         }
 
-    def _map(self, chip: Chip, size: tuple[int, ...], reader: Reader) -> NDArray[np.int16]:
-        """Return the class index of every labelled pixel; of those with several classes none is known."""
-        found = np.full(size, IGNORE, np.int16)
-        times = np.zeros(size, np.uint8)
+    def _near(self, away: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
+        """Return which pixels make a set, the nearest first, given how many rows and columns (2, pixels) each is away."""
+        order = np.lexsort((rng.random(away.shape[1]), np.square(away).sum(0)))
+        if rng.random() < NEIGHBOURHOODS:
+            order = order[np.abs(away[:, order]).max(0) <= NEIGHBOURHOOD // 2]
+        return order[: self.points]
+
+    def _map(self, chip: Chip, part: Any, reader: Reader) -> tuple[NDArray[Any], NDArray[np.int16]]:
+        """Return a part of the image, and the class index of its labelled pixels; with several classes none is known."""
+        image = reader.image(chip)[:, *part]
+        found = np.full(image.shape[1:], IGNORE, np.int16)
+        times = np.zeros(image.shape[1:], np.uint8)
         for value, masks in reader.instances(chip).items():
-            pixels = masks.any(0)
+            pixels = masks[:, *part].any(0)
             if value in self._learnt:
                 found[pixels] = self.classes.values.index(value)
             times += pixels
         found[times > 1] = IGNORE
-        return found
+        return image, found
+
+    def _held(self, image: NDArray[Any], valid: NDArray[np.bool_] | None, part: Any) -> NDArray[np.bool_]:
+        """Return on which dates an image (bands, rows, columns) holds data: (dates, rows, columns).
+
+        Args:
+            valid: which pixels of the chip hold data on all dates, by the reader; None where all do.
+            part: of the chip, that the image is.
+        """
+        if valid is None:
+            return np.ones((self.dates, *image.shape[1:]), bool)
+        series = image.reshape(self.dates, -1, *image.shape[1:])
+        held, nodata = np.isfinite(series).any(1), self.spec.nodata
+        complete = np.isfinite(series).all((0, 1))
+        if nodata is not None and representable(nodata, image.dtype):
+            held &= (series != image.dtype.type(nodata)).any(1)
+        complete &= held.all(0)
+        return held & (valid[part] | ~complete)  # what only the file's own mask takes out, it takes out on all dates
+
+    def _filled(self, image: NDArray[Any], held: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return the image as floats, NaN on dates without data, which scaling turns into the mean."""
+        series = image.reshape(self.dates, -1, *image.shape[1:])
+        filled = np.where(held[:, None], series, np.float32(np.nan)).astype(np.float32)
+        return filled.reshape(image.shape)
 
     # -- learning
 
@@ -133,13 +200,15 @@ class TimeSeriesTask(PixelTask):
     # -- measuring
 
     def validate(self, network: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Sequence[Tensor]]:
-        """Return the loss of the labelled pixels, and the class maps."""
-        images = batch["image"]
-        if not isinstance(images, list):
-            return super().validate(network, batch)
-        logits = [network(image[None]) for image in images]
-        losses = [self.loss(one, mask[None].long()) for one, mask in zip(logits, batch["mask"], strict=True)]
-        return {"pixel": torch.stack(losses).mean()}, [self.decide(one)[0] for one in logits]
+        """Return the loss of the labelled pixels, and the class maps; the attention to each date goes into the batch."""
+        images, masks = batch["image"], batch["mask"]
+        alike = isinstance(images, Tensor)
+        explain: Callable[[Tensor], tuple[Tensor, Tensor]] = network.explain  # type: ignore[assignment]
+        explained = [explain(some) for some in ([images] if alike else [image[None] for image in images])]
+        targets = [masks] if alike else [mask[None] for mask in masks]
+        losses = [self.loss(logits, mask.long()) for (logits, _), mask in zip(explained, targets, strict=True)]
+        batch["attention"] = [attention for _, some in explained for attention in some]
+        return {"pixel": torch.stack(losses).mean()}, [found for logits, _ in explained for found in self.decide(logits)]
 
     def metrics(self) -> SeriesMetrics:
         """Return a fresh confusion matrix, which keeps the classes' course through the year beside."""
@@ -148,62 +217,25 @@ class TimeSeriesTask(PixelTask):
     # -- showing
 
     def panels(self, sample: Sample, prediction: Any) -> list[Panel]:
-        """Return the first variable at three dates as red, green and blue, with the truth and the prediction."""
+        """Return a picture with the truth and the prediction: red, green and blue of the middle date where there are such
+        variables, else the first variable at three dates as red, green and blue."""
         selected = self.spec.fitted["selected"]
-        shown = [selected[round(at * (len(selected) - 1))][0] for at in (0, 0.5, 1)]
+        colors = [self.names.get(name) for name in ("red", "green", "blue")]
+        if None in colors:
+            shown = [selected[round(at * (len(selected) - 1))][0] for at in (0, 0.5, 1)]
+            title = "First, middle and last date"
+        else:
+            shown = [selected[len(selected) // 2][at] for at in colors if at is not None]
+            title = "Middle date"
         image, statistics = np.asarray(sample["image"])[shown], self.spec.statistics.select(shown)
-        picture = to_rgb(np.nan_to_num(image), statistics, ("1", "2", "3"))
-        title = "First, middle and last date"
-        return [Panel(title, picture), *self.class_panels(picture, sample["mask"], prediction)]
+        picture = to_rgb(image, statistics, ("Red", "Green", "Blue"))
+        # classes laid over dates as colours could not be told apart
+        grey = picture.mean(2, keepdims=True).astype(np.uint8).repeat(3, 2)
+        return [Panel(title, picture), *self.class_panels(grey, sample["mask"], prediction)]
 
 
-class SeriesMetrics(PixelMetrics):
-    """The figures of pixel classification, and each variable's mean by date and class."""
-
-    def __init__(self, classes: PixelClasses, spec: ModelSpec) -> None:
-        super().__init__(classes)
-        self.selected = np.asarray(spec.fitted["selected"])
-        self.days = list(spec.fitted["days"])
-        scaling = spec.normalization
-        self.mean, self.std = np.asarray(scaling.mean)[self.selected], np.asarray(scaling.std)[self.selected]
-        names = variables_of(spec.bands, spec.metadata)
-        self.names = [names[band % len(names)] for band in self.selected[0]]
-        self.sums = np.zeros((len(classes), *self.selected.shape))
-        self.pixels = np.zeros(len(classes), np.int64)
-
-    def update(self, predictions: Sequence[Tensor], batch: Batch) -> None:
-        """Count one batch's pixels, and add up their values."""
-        super().update(predictions, batch)
-        for image, mask in zip(batch["image"], batch["mask"], strict=True):
-            values, truth = image[self.selected.flatten().tolist()].flatten(1).cpu(), mask.flatten().cpu()
-            for index in self.classes.measured:
-                own = truth == index
-                self.sums[index] += values[:, own].double().sum(1).numpy().reshape(self.selected.shape)
-                self.pixels[index] += int(own.sum())
-
-    def merge(self, other: Metrics) -> None:
-        """Add another process's counts and sums."""
-        super().merge(other)
-        assert isinstance(other, SeriesMetrics)
-        self.sums, self.pixels = self.sums + other.sums, self.pixels + other.pixels
-
-    def compute(self) -> Evaluation:
-        """Return the figures, and for each variable the course of the classes."""
-        whole = super().compute()
-        curves = {
-            f"{name} through the year: {self.classes.names[index]}": {
-                "x": self.days,
-                "y": (self.sums[index] / self.pixels[index] * self.std + self.mean)[:, at].tolist(),
-                "x_label": "day from the first date",
-                "y_label": f"mean {name}",
-            }
-            for at, name in enumerate(self.names[:4])
-            for index in self.classes.measured
-            if self.pixels[index]
-        }
-        return Evaluation(whole.scalars, whole.per_class, whole.confusion, curves, whole.notes)
-
-
-def _pixels_of(value: int, chip: Chip, reader: Reader) -> NDArray[np.bool_]:
-    found = reader.instances(chip)[value]
-    return np.asarray(found.any(0))
+def _tiles(chip: Chip) -> list[Chip | Tile]:
+    """Return the chip where it is no larger than `TILE`, else its tiles."""
+    if max(chip.width, chip.height) <= TILE:
+        return [chip]
+    return [Tile(chip, top, left) for top in range(0, chip.height, TILE) for left in range(0, chip.width, TILE)]
