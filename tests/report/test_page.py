@@ -175,7 +175,17 @@ def test_detection_shows_its_curves(reports: dict[str, Path]) -> None:
     page, numbers = read(reports["detection"])
     assert numbers["curves"]["Palm"]["y"][0] == 1.0
     assert "Curves" in page.text
+    assert "precision over recall" in page.text
     assert not (reports["detection"] / "ModelCharacteristics" / "confusion_matrix.png").exists()
+
+
+def test_curves_without_scores_are_not_explained_as_such(tmp_path: Path, pixels: Maker) -> None:
+    course = {"x": [0, 10], "y": [0.2, 0.3], "low": [0.1, 0.2], "high": [0.3, 0.4], "x_label": "days", "y_label": "NDVI"}
+    record = pixels()
+    page, numbers = written(tmp_path, replace(record, evaluation=replace(record.evaluation, curves={"NDVI: Palm": course})))
+    assert "one standard deviation to either side" in page.text
+    assert "precision over recall" not in page.text
+    assert numbers["curves"]["NDVI: Palm"]["high"] == [0.3, 0.4]
 
 
 def test_pictures_of_an_earlier_report_do_not_stay(tmp_path: Path, pixels: Maker, tiles: Maker) -> None:

@@ -94,6 +94,13 @@ def test_every_curve_is_drawn_in_its_colour(detection: Maker) -> None:
     assert min(count_color(picture, color) for color in COLORS[:2]) > 500
 
 
+def test_a_spread_is_shaded_about_its_curve() -> None:
+    curve = {"x": [0, 100], "y": [2.0, 3.0], "x_label": "days", "y_label": "NDVI"}
+    plain, shaded = (pixels_of(curves_picture({"a": curve | more})) for more in ({}, {"low": [1.9, 2.9], "high": [2.1, 3.1]}))
+    pale = "#d9eaf3"  # the first colour, 15 % of it on white
+    assert count_color(shaded, pale) > count_color(plain, pale) + 1000
+
+
 def test_curves_of_thirty_classes_are_drawn() -> None:
     curve = {"x": [0, 0.5, 1], "y": [1, None, 0], "x_label": "recall", "y_label": "precision"}
     assert pixels_of(curves_picture({f"Precision and recall: {index}": curve for index in range(30)})).shape[1] > 1200
