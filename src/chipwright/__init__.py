@@ -4,6 +4,7 @@
 
     run = chipwright.train("chips", "models/trees", model_type="FASTERRCNN", max_epochs=20)
     model = chipwright.load("models/trees")
+    chipwright.predict(model, "ortho.tif", "trees.gpkg")
 
 Importing it costs no torch; the calls import what they need.
 """
@@ -24,11 +25,11 @@ from chipwright.errors import (
 )
 
 if TYPE_CHECKING:
-    from chipwright.api import evaluate, export, inspect, load, repackage, train
+    from chipwright.api import evaluate, export, inspect, load, predict, repackage, train
 
     __version__: str
 
-_CALLS = ("evaluate", "export", "inspect", "load", "repackage", "train")
+_CALLS = ("evaluate", "export", "inspect", "load", "predict", "repackage", "train")
 
 __all__ = [
     "ChipwrightError",
@@ -43,6 +44,7 @@ __all__ = [
     "export",
     "inspect",
     "load",
+    "predict",
     "repackage",
     "train",
 ]

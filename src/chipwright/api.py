@@ -12,6 +12,7 @@ from chipwright.option_values import make_options
 if TYPE_CHECKING:
     from chipwright.evaluation import EvaluateResult
     from chipwright.model import Model
+    from chipwright.prediction import Predicted
     from chipwright.publishing import TrainResult
     from chipwright.raster.export_options import Exported
 
@@ -71,6 +72,29 @@ def load(model: PathLike, *, processor_type: str | None = None, gpu_id: int = 0,
     from chipwright.model import load_model
 
     return load_model(Path(model), processor_type=processor_type, gpu_id=gpu_id, precision=precision)
+
+
+def predict(model: PathLike | Model, in_raster: PathLike | Sequence[PathLike], out: PathLike, **options: Any) -> Predicted:
+    """Apply a trained model to a raster (or several as one) and write what it finds to `out`.
+
+    A pixel classifier writes a Cloud Optimized GeoTIFF of class values, or polygons; a detector writes objects and a classifier
+    labels, as GeoPackage or GeoJSON. All other keywords are the fields of `PredictOptions`, such as `second`, `features`,
+    `probabilities`, `threshold`, `mask`. Interrupted work is gone on with by the same call.
+
+    Args:
+        model: folder, `.emd` or `.dlpk`, or a model loaded before.
+
+    Raises:
+        OptionError, DataError, PackageError: for input that cannot be used; nothing is written then.
+        ChipwrightError: for a failure under way.
+    """
+    from chipwright.prediction import make_predict_options
+    from chipwright.prediction.run import predict as run
+
+    path = model if isinstance(model, (str, Path)) else model.name
+    values = {"model": path, "in_raster": in_raster, "out": out} | options
+    given = make_predict_options({name: value for name, value in values.items() if value is not None})
+    return run(given, None if isinstance(model, (str, Path)) else model)
 
 
 def export(

@@ -66,10 +66,9 @@ def demo(out: Path, seed: int = 42, overwrite: bool = False) -> dict[str, Any]:
     )
     console.say("4/5  Putting the model back onto the scene")
     from chipwright.model import load_model
-    from chipwright.raster.classify import classify_raster
 
     model = load_model(result.out_model_file, processor_type=None, gpu_id=0, precision="auto")
-    classes = classify_raster(model, scene.image, out / "classes.tif")
+    classes = api.predict(model, scene.image, out / "classes.tif").outputs[0]
     console.say("5/5  Drawing the map")
     picture = _draw_map(scene.image, classes, out / "map.png", model.spec.classes)
     return {

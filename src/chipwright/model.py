@@ -79,9 +79,9 @@ class Model:
     def road_lines(self, raster: str | Path, out: str | Path | None = None, class_value: int | None = None) -> Sequence[Any]:
         """Return the roads that a pixel classifier sees on a raster as shapely LineStrings on the map.
 
-        With `out` they are written, too: `.gpkg` or `.geojson`. See `chipwright.raster.road_lines.raster_road_lines`.
+        With `out` they are written, too: `.gpkg` or `.geojson`. See `chipwright.prediction.road_lines.raster_road_lines`.
         """
-        from chipwright.raster.road_lines import raster_road_lines
+        from chipwright.prediction.road_lines import raster_road_lines
 
         return raster_road_lines(self, Path(raster), Path(out) if out else None, class_value)
 

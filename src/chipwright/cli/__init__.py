@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from chipwright.cli import demo, doctor, evaluate, export, inspect, models, package, train, weights
+from chipwright.cli import demo, doctor, evaluate, export, inspect, models, package, predict, train, weights
 from chipwright.cli.output import INTERRUPTED, any_console, quiet_libraries, report, results_only
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("inspect")(inspect.inspect)
 app.command("models")(models.models)

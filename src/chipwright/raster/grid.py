@@ -48,6 +48,16 @@ class Grid:
         """Return the outline in pixels."""
         return shapely.box(0, 0, self.width, self.height)
 
+    def on_map(self, shapes: Any) -> Any:
+        """Return geometries, or an array of them, from this raster's pixels in map units.
+
+        Without a georeference rows count downwards from zero, as GIS programs show a picture.
+        """
+        matrix = self.transform if self.located else Affine.scale(1, -1)
+        a, b, c, d, e, f = tuple(matrix)[:6]
+        linear, shift = np.array([[a, d], [b, e]]), np.array([c, f])
+        return shapely.transform(shapes, lambda points: points @ linear + shift)
+
     def with_cell_size(self, cell_size: float) -> Grid:
         """Return the grid of the same ground with square cells of `cell_size` map units."""
         x, y = (cell_size / side for side in self.cell)

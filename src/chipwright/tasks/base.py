@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from chipwright.chips.augmentation.pixels import fill_invalid
 from chipwright.chips.augmentation.recipe import Recipe, Tones, training_recipe
 from chipwright.chips.chipset import Chip
 from chipwright.chips.display import Panel
@@ -156,6 +157,9 @@ class Task(ABC):
     image_keys: tuple[str, ...] = ("image",)
     """Sample keys that hold raw images, normalised by `to_device`."""
 
+    images_taken = 1
+    """Images of one place that a prediction is made from: two where dates are compared."""
+
     phases: tuple[Phase, ...] = (Phase("train", ("network",)),)
     """The ordered phases of a training step."""
 
@@ -226,6 +230,15 @@ class Task(ABC):
     @abstractmethod
     def draw(self, unit: Any, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
         """Return one sample; random only through `rng`, and only when `augment`. Runs in loader processes."""
+
+    def sample(self, images: Sequence[NDArray[Any]], valids: Sequence[NDArray[np.bool_] | None]) -> Sample:
+        """Return what `predict` needs of unlabelled images, as they are: pixels without data get the mean, as in training.
+
+        Args:
+            images: `images_taken` of them, (bands, height, width).
+            valids: which pixels of each hold data, (height, width); None where all do.
+        """
+        return {self.image_keys[0]: fill_invalid(images[0], valids[0], self.tones()[0].fill)}
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """Stack samples: arrays and tensors of one shape become one tensor, everything else a list."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chipwright.chips.augmentation.pixels import fill_invalid
@@ -29,6 +31,7 @@ class ChangeTask(PixelTask):
     augmentation = "change"
     higher_is_better = frozenset({"accuracy", "precision", "recall", "f1", "iou"})
     default_learning_rate = 1e-3
+    images_taken = 2
 
     @property
     def inputs(self) -> Normalization:
@@ -52,6 +55,12 @@ class ChangeTask(PixelTask):
         scene = apply(Scene(images, mask), recipe, rng)
         return {"image": np.concatenate(scene.images), "mask": scene.mask}
 
+    def sample(self, images: Sequence[NDArray[Any]], valids: Sequence[NDArray[np.bool_] | None]) -> Sample:
+        """Return both dates, one after the other."""
+        tones = self.tones()
+        both = [fill_invalid(image, valid, own.fill) for image, valid, own in zip(images, valids, tones, strict=True)]
+        return {"image": np.concatenate(both)}
+
     def losses(self, networks: Networks, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         """Return the batch-balanced contrastive loss."""
         return {"contrastive": self._loss(networks["network"](batch["image"]), batch["mask"])}
@@ -67,6 +76,10 @@ class ChangeTask(PixelTask):
     def decide(self, logits: Tensor) -> list[Tensor]:
         """Return what changed as one (height, width) map of 0 and 1 a sample, from distances."""
         return list((logits[:, 0] > CHANGED).to(torch.uint8).cpu())
+
+    def probabilities(self, logits: Tensor) -> None:
+        """Return None: a distance is no probability."""
+        return
 
     def metrics(self) -> BinaryMetrics:
         """Return a fresh confusion matrix."""

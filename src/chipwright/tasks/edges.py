@@ -68,6 +68,15 @@ class EdgeTask(PixelTask):
         """Return the probability of edge of every pixel as one (height, width) map a sample."""
         return list(logits[:, 0].float().sigmoid().cpu())
 
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the probability of edge, not thinned, (batch, 1, height, width)."""
+        return logits[:, :1].float().sigmoid()
+
+    @property
+    def probability_names(self) -> tuple[str, ...]:
+        """Name of the class of edges."""
+        return self.classes.names[-1:]
+
     def class_values(self, prediction: Tensor) -> NDArray[np.int64]:
         """Return a predicted map as class values: thin edges of the score asked for, background elsewhere."""
         return np.asarray(self.classes.values)[self.edges(prediction).astype(np.intp)]

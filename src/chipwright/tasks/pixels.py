@@ -7,7 +7,7 @@ Shared by every network that gives logits (batch, class indices, height, width).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -124,15 +124,20 @@ class PixelTask(Task):
 
     def validate(self, network: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Sequence[Tensor]]:
         """Return the pixel loss and the class maps, from one forward pass."""
-        logits = _main(network(batch["image"]))
+        logits = self.logits(network, batch["image"])
         return {"pixel": self.loss(logits, batch["mask"].long())}, self.decide(logits)
 
     def predict(self, network: nn.Module, batch: Batch) -> Sequence[Tensor]:
         """Return the class map of every sample; images may differ in size."""
         images = batch["image"]
         if isinstance(images, list):
-            return [self.decide(_main(network(image[None])))[0] for image in images]
-        return self.decide(_main(network(images)))
+            return [self.decide(self.logits(network, image[None]))[0] for image in images]
+        return self.decide(self.logits(network, images))
+
+    def logits(self, network: nn.Module, images: Tensor) -> Tensor:
+        """Return the numbers (batch, channels, height, width) that `decide` goes by; the network is in evaluation mode."""
+        outputs = network(images)
+        return outputs if isinstance(outputs, Tensor) else outputs["out"]
 
     def decide(self, logits: Tensor) -> list[Tensor]:
         """Return the likeliest class index of every pixel as one (height, width) map a sample; never an ignored class."""
@@ -144,6 +149,17 @@ class PixelTask(Task):
     def class_values(self, prediction: Tensor) -> NDArray[np.int64]:
         """Return a predicted map as class values, as label rasters have them."""
         return np.asarray(self.classes.values)[prediction.numpy().astype(np.intp)]
+
+    def probabilities(self, logits: Tensor) -> Tensor | None:
+        """Return the probability of every class that can be predicted, (batch, classes, height, width) float32, in the order of
+        `probability_names`; None where the network's numbers stand for none."""
+        kept = list(self.classes.kept)
+        return (logits if len(kept) == logits.shape[1] else logits[:, kept]).float().softmax(1)
+
+    @property
+    def probability_names(self) -> tuple[str, ...]:
+        """Names of the classes that `probabilities` are of."""
+        return tuple(self.classes.names[index] for index in self.classes.kept)
 
     def metrics(self) -> PixelMetrics:
         """Return a fresh confusion matrix."""
@@ -171,10 +187,6 @@ class PixelTask(Task):
 
     def _shown(self, indices: NDArray[np.int16]) -> NDArray[np.int16]:
         return np.where(indices >= self.classes.first, indices, np.int16(IGNORE))
-
-
-def _main(outputs: Tensor | Mapping[str, Tensor]) -> Tensor:
-    return outputs if isinstance(outputs, Tensor) else outputs["out"]
 
 
 def _auxiliary_weight(network: nn.Module) -> float:

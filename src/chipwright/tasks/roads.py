@@ -136,8 +136,8 @@ class RoadTask(PixelTask):
         return [RoadMap(mask, own) for mask, own in zip(masks, directions, strict=True)]
 
     def class_values(self, prediction: Any) -> NDArray[np.int64]:
-        """Return a prediction's roads as class values, as label rasters have them."""
-        return super().class_values(prediction.mask)
+        """Return the roads of a `RoadMap`, or of a map of class indices, as class values, as label rasters have them."""
+        return super().class_values(getattr(prediction, "mask", prediction))
 
     def metrics(self) -> RoadMetrics:
         """Return a fresh accumulator."""

@@ -186,6 +186,10 @@ class TimeSeriesTask(PixelTask):
         filled = np.where(held[:, None], series, np.float32(np.nan)).astype(np.float32)
         return filled.reshape(image.shape)
 
+    def sample(self, images: Sequence[NDArray[Any]], valids: Sequence[NDArray[np.bool_] | None]) -> Sample:
+        """Return the series, NaN on dates without data."""
+        return {"image": self._filled(images[0], self._held(images[0], valids[0], np.s_[:, :]))}
+
     # -- learning
 
     def losses(self, networks: Networks, batch: Batch, phase: Phase) -> dict[str, Tensor]:

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pyogrio
 import pytest
 import rasterio
 import shapely
-import torch
+from map_builders import CELL, LEFT, TOP, echo
 
-from chipwright.chips.chipset import BandStatistics, ClassInfo
 from chipwright.errors import OptionError
-from chipwright.raster.road_lines import raster_road_lines
-from chipwright.spec import ModelSpec, Normalization
-from chipwright.tasks.pixels import PixelTask
-
-LEFT, TOP, CELL = 500_000, 5_000_000, 2
-
-
-def echo(*values: int) -> Any:
-    """A pixel classifier whose class index is the pixel's value."""
-    spec = ModelSpec(
-        model_type="UNET", bands=("Band_1",), dtype="uint8", chip_size=(64, 64), metadata_format="Classified_Tiles",
-        classes=tuple(ClassInfo(value=value, name=f"Class {value}", color=(value, 0, 0)) for value in values),
-        normalization=Normalization(mean=(0.0,), std=(1.0,)),
-        statistics=BandStatistics(minimum=(0.0,), maximum=(3.0,), mean=(1.0,), std=(1.0,), source="computed"),
-    )  # fmt: skip
-    return SimpleNamespace(
-        name="echo", spec=spec, task=PixelTask(spec), predict=lambda images: [torch.from_numpy(i[0]) for i in images]
-    )
+from chipwright.prediction.road_lines import raster_road_lines
 
 
 @pytest.fixture
@@ -79,13 +59,13 @@ def test_a_raster_without_roads_gives_an_empty_file(raster: Path, tmp_path: Path
 
 @pytest.mark.filterwarnings("error:'crs' was not provided")
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
-def test_a_raster_without_a_place_gives_lines_in_its_pixels(tmp_path: Path, suffix: str) -> None:
+def test_a_raster_without_a_place_gives_lines_in_its_pixels_rows_downwards(tmp_path: Path, suffix: str) -> None:
     pixels = np.zeros((100, 120), np.uint8)
     pixels[48:53] = 1
     with rasterio.open(tmp_path / "in.png", "w", driver="PNG", count=1, dtype="uint8", height=100, width=120) as file:
         file.write(pixels, 1)
     (line,) = raster_road_lines(echo(3), tmp_path / "in.png", tmp_path / f"roads.{suffix}")
-    assert line.bounds == pytest.approx((0, 50, 120, 50), abs=6)
+    assert line.bounds == pytest.approx((0, -50, 120, -50), abs=6)
     assert len(pyogrio.raw.read(tmp_path / f"roads.{suffix}")[2]) == 1
 
 

@@ -1,0 +1,131 @@
+"""One prediction before its first window: model, rasters and windows, with everything refused that can be refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from rasterio.transform import Affine
+
+from chipwright import console
+from chipwright.errors import OptionError
+from chipwright.model import Model
+from chipwright.prediction.margins import margin_of
+from chipwright.prediction.options import PredictOptions
+from chipwright.prediction.source import Source
+from chipwright.prediction.windows import Box, Plan
+from chipwright.prediction.work import digest, identity
+from chipwright.raster.features import Features
+from chipwright.raster.grid import Grid
+from chipwright.raster.vector_files import read_features
+from chipwright.tasks.pixels import PixelTask
+
+STRIDE = 32
+"""Multiple at which windows begin: the coarsest stride of the backbones."""
+
+_LARGEST = 1024
+"""Side in pixels up to which windows grow to make room for the margin."""
+
+
+@dataclass
+class Job:
+    """A model, what it is applied to, and by which windows."""
+
+    options: PredictOptions
+    model: Model
+    source: Source
+    plan: Plan
+
+    @property
+    def batch_size(self) -> int:
+        """Windows at once."""
+        return self.options.batch_size or self.model.type.default_batch_size(self.plan.size)
+
+    @property
+    def plan_grid(self) -> Grid:
+        """The grid of the part of the raster that is predicted."""
+        left, top, right, bottom = self.plan.area
+        whole = self.source.grid
+        return Grid(whole.transform * Affine.translation(left, top), whole.crs, right - left, bottom - top)
+
+    def facts(self, kind: str) -> dict[str, Any]:
+        """Return everything that decides what a piece of the work holds, as JSON data."""
+        options, plan = self.options, self.plan
+        return {
+            "kind": kind,
+            "model": digest(self.model),
+            "rasters": [identity(path) for path in (*self.source.paths, *([options.mask] if options.mask else []))],
+            "windows": [plan.width, plan.height, plan.size, plan.margin, plan.stride, list(plan.area)],
+            "options": options.model_dump(mode="json", include={"cell_size", "extent", "probabilities"}),
+            "arithmetic": [str(self.model.accelerator.device), str(self.model.accelerator.mixed_precision)],
+        }
+
+
+def planned(options: PredictOptions, model: Model, source: Source) -> Plan:
+    """Return the windows, and limit the source to the extent and the mask."""
+    area = _area(options, source)
+    size, margin = _sizes(options, model)
+    return Plan.over(source.grid.width, source.grid.height, size, margin, STRIDE, area)
+
+
+def _sizes(options: PredictOptions, model: Model) -> tuple[int, int]:
+    """Return (side, margin) of the windows."""
+    size = options.tile_size or max(model.spec.chip_size)
+    if options.padding is not None:
+        if options.tile_size is not None and 2 * options.padding >= options.tile_size:
+            raise OptionError(
+                f"A window of {options.tile_size} pixels with {options.padding} around what is kept keeps nothing. Choose a "
+                "padding below half the tile size."
+            )
+        return size, options.padding
+    if not isinstance(model.task, PixelTask):
+        return size, size // 4
+    margin = measured_margin(model, size if options.tile_size else _LARGEST // 2)
+    if margin is None:
+        console.say(
+            f"{model.spec.model_type} looks at all of a window for every pixel, so windows keep the chips' size and a quarter "
+            "of it lies around what is kept; other windows give slightly other results."
+        )
+        return size, size // 4
+    if not options.tile_size:
+        while size < 4 * margin and size < _LARGEST:
+            size *= 2
+    return size, min(margin, size // 3)
+
+
+def measured_margin(model: Model, size: int) -> int | None:
+    """Return how far a pixel of a pixel classifier looks, None if as far as the window reaches."""
+    task = model.task
+    assert isinstance(task, PixelTask)
+
+    def numbers(images: Any) -> Any:
+        return task.logits(model.network, images)
+
+    return margin_of(numbers, len(task.inputs.mean), size, model.accelerator.device)
+
+
+def _area(options: PredictOptions, source: Source) -> Box | None:
+    """Return the part of the raster in which the extent and the mask lie; the source learns its outline."""
+    if options.mask is None and options.extent is None:
+        return None
+    grid, inside = source.grid, source.grid.footprint
+    if options.extent is not None:
+        xmin, ymin, xmax, ymax = options.extent
+        if xmin >= xmax or ymin >= ymax:
+            raise OptionError(f"The extent {options.extent} is empty; expected xmin,ymin,xmax,ymax.")
+        box = Features(source.paths[0], np.array([shapely.box(xmin, ymin, xmax, ymax)]), np.ones(1, np.int64), (), crs=grid.crs)
+        inside = shapely.intersection(inside, shapely.union_all(box.on(grid).shapes))
+    if options.mask is not None:
+        mask = read_features(options.mask, classes=False)
+        placed = mask.on(grid)
+        if not len(placed):
+            raise mask.elsewhere(grid)
+        inside = shapely.intersection(inside, shapely.union_all(placed.shapes))
+    left, top, right, bottom = shapely.bounds(inside)
+    if not np.isfinite(left) or right - left < 1e-6 or bottom - top < 1e-6:
+        raise OptionError("The extent or mask does not overlap the raster. Is it in the raster's map units?")
+    if not inside.equals(grid.footprint):
+        source.inside = inside
+    return int(np.floor(left + 1e-6)), int(np.floor(top + 1e-6)), int(np.ceil(right - 1e-6)), int(np.ceil(bottom - 1e-6))

@@ -1,0 +1,153 @@
+"""What a model is applied to: rasters on one pixel grid, as the samples that its network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.features import rasterize
+from rasterio.transform import Affine
+from shapely.geometry.base import BaseGeometry
+
+from chipwright import console
+from chipwright.chips.reading import valid_pixels
+from chipwright.errors import DataError, listed
+from chipwright.model import Model
+from chipwright.prediction.windows import Box
+from chipwright.raster.grid import Grid, Tile
+from chipwright.raster.imagery import Imagery
+from chipwright.tasks.base import Sample
+
+_FINER, _COARSER = 0.67, 1.5
+"""Cell sizes, as shares of the training chips', beyond which a warning is due."""
+
+
+class Source:
+    """The raster, or the raster before and after, that a model is applied to. Used by one thread at a time.
+
+    Args:
+        model: that is applied.
+        rasters: files of the raster, a mosaic if several.
+        second: files of the raster at the later date, for models of pairs.
+        cell_size: in map units to which the raster is resampled; its own if not given.
+
+    Raises:
+        DataError: if the rasters do not suit the model.
+
+    Attributes:
+        grid: of the raster.
+        inside: polygons in the raster's pixels outside of which nothing is predicted, if any.
+    """
+
+    def __init__(
+        self, model: Model, rasters: Sequence[Path], second: Sequence[Path] = (), cell_size: float | None = None
+    ) -> None:
+        self.model = model
+        first = Imagery(rasters, cell_size=cell_size)
+        self.grid: Grid = first.grid
+        self._imagery = [first, *([Imagery(second, grid=first.grid)] if second else [])]
+        self.inside: BaseGeometry | None = None
+        self._check()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for imagery in self._imagery:
+            imagery.close()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file that is read."""
+        return tuple(path for imagery in self._imagery for path in imagery.paths)
+
+    @property
+    def bounds(self) -> Box:
+        """The raster in its pixels."""
+        return 0, 0, self.grid.width, self.grid.height
+
+    def read(self, box: Box) -> tuple[Sample | None, NDArray[np.bool_] | None]:
+        """Return (a sample of the pixels in a box, where they hold data); no sample where none do.
+
+        The box may reach beyond the raster, which holds no data there.
+        """
+        left, top, right, bottom = box
+        tile = Tile.at(left, top, right - left, bottom - top)
+        images, valids = [], []
+        for imagery in self._imagery:
+            image, mask = imagery.read(tile)
+            images.append(image)
+            valids.append(valid_pixels(image, imagery.nodata, mask))
+        held: NDArray[np.bool_] | None = None
+        for valid in valids:
+            held = valid if held is None else held if valid is None else held & valid
+        wanted = self._wanted(box)
+        if wanted is not None:
+            held = wanted if held is None else held & wanted
+        if held is not None and not held.any():
+            return None, held
+        return self.model.task.sample(images, valids), held
+
+    def _wanted(self, box: Box) -> NDArray[np.bool_] | None:
+        """Return which pixels of a box are to be predicted, None for all: those whose centre lies inside."""
+        if self.inside is None or shapely.contains_properly(self.inside, shapely.box(*box)):
+            return None
+        left, top, right, bottom = box
+        shape = bottom - top, right - left
+        if not shapely.intersects(self.inside, shapely.box(*box)):
+            return np.zeros(shape, bool)
+        drawn: NDArray[np.uint8] = rasterize([self.inside], shape, transform=Affine.translation(left, top), dtype="uint8")
+        return drawn != 0
+
+    def _check(self) -> None:
+        spec = self.model.spec
+        pairs = self.model.task.images_taken == 2
+        if pairs != (len(self._imagery) == 2):
+            raise DataError(
+                f"{self.model.name} compares two images: name the raster of the later date, too (--second)."
+                if pairs
+                else f"{self.model.name} takes one image; a second raster means nothing to it."
+            )
+        wanted = [(spec.bands, spec.dtype), *([(spec.second.bands, spec.second.dtype)] if pairs and spec.second else [])]
+        for imagery, (bands, dtype) in zip(self._imagery, wanted, strict=True):
+            name = imagery.paths[0].name
+            if len(imagery.bands) != len(bands):
+                raise DataError(
+                    f"{name} has {len(imagery.bands)} bands ({listed(imagery.bands, 8)}), but {self.model.name} was trained on "
+                    f"{len(bands)} ({listed(bands, 8)}). Give it a raster with those bands in that order."
+                )
+            if imagery.dtype != dtype:
+                console.warn(
+                    f"{name} has pixels of {imagery.dtype}, the training chips had {dtype}: values on another scale than the "
+                    "training data's give wrong results."
+                )
+        trained = _cell_of(spec.metadata)
+        if trained and self.grid.crs is not None and not self.grid.crs.is_geographic and spec.image_space == "MAP_SPACE":
+            ratio = max(self.grid.cell) / trained
+            if not _FINER <= ratio <= _COARSER:
+                console.warn(
+                    f"The raster's cells are {max(self.grid.cell):.3g} map units, the training chips' were {trained:.3g}: "
+                    f"things look {1 / ratio:.2g} times as large as those learnt. Resample with --cell-size {trained:.3g}."
+                )
+
+
+def _cell_of(metadata: Any) -> float | None:
+    """Return the cell size of the training chips in map units, where their export said so."""
+    facts = metadata.get("MinCellSize")
+    if not isinstance(facts, dict):
+        return None
+    size, system = facts.get("x"), facts.get("spatialReference")
+    try:
+        crs = CRS.from_epsg(system["wkid"]) if isinstance(system, dict) else None
+    except (CRSError, KeyError):
+        return None
+    if not isinstance(size, (int, float)) or size <= 0 or crs is None or crs.is_geographic:
+        return None
+    return float(size)

@@ -1,0 +1,91 @@
+"""Windows through the network: read ahead in a thread, predicted in batches, handed on row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from chipwright.model import Model
+from chipwright.prediction.source import Source
+from chipwright.prediction.windows import Plan, Window
+from chipwright.raster.background import ahead
+from chipwright.tasks.base import Batch, Sample
+
+_BATCHES_AHEAD = 2
+
+Compute = Callable[[Batch], Sequence[Any]]
+"""Takes a batch on the device and returns one result a sample."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A window that was read.
+
+    Attributes:
+        row: of windows, in the plan.
+        sample: its pixels, None where none of them holds data.
+        held: which pixels hold data, (height, width); None where all do.
+        result: what the network made of it.
+    """
+
+    row: int
+    window: Window
+    sample: Sample | None
+    held: NDArray[np.bool_] | None
+    result: Any = None
+
+
+def predicted(
+    model: Model, source: Source, plan: Plan, rows: Sequence[int], batch_size: int, compute: Compute
+) -> Iterator[Seen]:
+    """Yield every window of some rows of a plan with its result, in order. Samples are let go."""
+
+    def batches() -> Iterator[list[Seen]]:
+        return batched(_read(source, plan, rows), batch_size)
+
+    with ahead(batches, _BATCHES_AHEAD) as ready:
+        for batch in ready:
+            yield from computed(model, batch, compute)
+
+
+def computed(model: Model, batch: Sequence[Seen], compute: Compute) -> Iterator[Seen]:
+    """Yield the windows of one batch with their results."""
+    samples = [one.sample for one in batch if one.sample is not None]
+    results = iter(run(model, samples, compute)) if samples else iter(())
+    for one in batch:
+        yield Seen(one.row, one.window, None, one.held, None if one.sample is None else next(results))
+
+
+def run(model: Model, samples: Sequence[Sample], compute: Compute) -> Sequence[Any]:
+    """Return the results of samples."""
+    batch = model.task.to_device(model.task.collate(samples), model.accelerator.device)
+    with torch.inference_mode(), model.accelerator.autocast():
+        return compute(batch)
+
+
+def batched(windows: Iterable[Seen], size: int) -> Iterator[list[Seen]]:
+    """Yield windows in batches of up to `size` with data, all of one shape; those without data ride along."""
+    batch: list[Seen] = []
+    shape: tuple[int, int] | None = None
+    count = 0
+    for one in windows:
+        if one.sample is not None:
+            if count == size or shape not in (None, one.window.shape):
+                yield batch
+                batch, count = [], 0
+            shape, count = one.window.shape, count + 1
+        batch.append(one)
+    if batch:
+        yield batch
+
+
+def _read(source: Source, plan: Plan, rows: Sequence[int]) -> Iterator[Seen]:
+    for row in rows:
+        for window in plan.row(row):
+            sample, held = source.read(window.seen)
+            yield Seen(row, window, sample, held)

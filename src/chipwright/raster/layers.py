@@ -1,0 +1,208 @@
+"""Rasters that are written piece by piece and end as one Cloud Optimized GeoTIFF, with colours and an attribute table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.transform import Affine
+
+from chipwright.chips.chipset import ClassInfo
+from chipwright.errors import ChipwrightError
+from chipwright.files import whole_file, write_text
+from chipwright.raster.grid import Grid
+
+_BLOCK = 512
+_VRT_TYPES = {
+    "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
+    "uint64": "UInt64", "int64": "Int64", "float32": "Float32", "float64": "Float64",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a raster of results holds.
+
+    Attributes:
+        dtype: pixel type.
+        nodata: value of pixels without data, None if there is none.
+        bands: names of the bands.
+        classes: whose values the pixels are, by value; empty for anything that is measured.
+    """
+
+    dtype: str
+    nodata: float | None
+    bands: tuple[str, ...]
+    classes: tuple[ClassInfo, ...] = ()
+
+    def empty(self, height: int, width: int) -> NDArray[Any]:
+        """Return pixels without data, (bands, height, width)."""
+        return np.full((len(self.bands), height, width), 0 if self.nodata is None else self.nodata, self.dtype)
+
+
+@dataclass
+class Figures:
+    """Statistics of one band, gathered part by part."""
+
+    count: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    low: float = np.inf
+    high: float = -np.inf
+    counts: dict[int, int] = field(default_factory=dict)
+
+    def add(self, values: NDArray[Any], categorical: bool) -> None:
+        """Take in values (count,), those without data left out."""
+        if not values.size:
+            return
+        if categorical:
+            found, counts = np.unique(values, return_counts=True)
+            for value, count in zip(found.tolist(), counts.tolist(), strict=True):
+                self.counts[value] = self.counts.get(value, 0) + count
+        self.count += values.size
+        self.total += float(values.sum(dtype=np.float64))
+        self.squares += float(np.square(values, dtype=np.float64).sum())
+        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+
+    @property
+    def mean(self) -> float:
+        """Mean of the values."""
+        return self.total / self.count
+
+    @property
+    def deviation(self) -> float:
+        """Their standard deviation."""
+        return float(np.sqrt(max(0.0, self.squares / self.count - self.mean**2)))
+
+
+def write_piece(path: Path, pixels: NDArray[Any]) -> None:
+    """Write pixels (bands, height, width) quickly; they are read again soon."""
+    profile: dict[str, Any] = {
+        "driver": "GTiff", "dtype": pixels.dtype.name,
+        "count": len(pixels), "height": pixels.shape[1], "width": pixels.shape[2],
+        "compress": "lzw", "tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "pixel", "sparse_ok": True,
+    }  # fmt: skip
+    with whole_file(path) as part, rasterio.open(part, "w", **profile) as file:
+        file.write(pixels)
+
+
+def assemble(pieces: Sequence[tuple[Path, int]], grid: Grid, layer: Layer, out: Path) -> list[Figures]:
+    """Write a raster from its pieces, whole or not at all, and return each band's statistics.
+
+    Beside it stands `NAME.aux.xml` with statistics and, for classes, the attribute table: programs that build on GDAL, ArcGIS
+    Pro among them, read it.
+
+    Args:
+        pieces: (file, first row), full rows of pixels each.
+        grid: of the raster.
+        layer: what it holds.
+        out: Cloud Optimized GeoTIFF.
+
+    Raises:
+        ChipwrightError: if it cannot be written.
+    """
+    figures = [Figures() for _ in layer.bands]
+    for path, _ in pieces:
+        with rasterio.open(path) as file:
+            for _, window in file.block_windows(1):
+                pixels = file.read(window=window)
+                for band, one in zip(figures, pixels, strict=True):
+                    band.add(_held(one, layer), bool(layer.classes))
+    virtual = pieces[0][0].parent / "pieces.vrt"
+    write_text(virtual, _virtual(pieces, grid, layer))
+    options: dict[str, Any] = {
+        "compress": "deflate", "blocksize": _BLOCK, "bigtiff": "IF_SAFER", "num_threads": "ALL_CPUS",
+        "predictor": "NO" if layer.classes else "YES", "overview_resampling": "nearest" if layer.classes else "average",
+    }  # fmt: skip
+    try:
+        with whole_file(out) as part, rasterio.Env(GDAL_CACHEMAX=128, GDAL_PAM_ENABLED=False):
+            rasterio.shutil.copy(virtual, part, driver="COG", **options)
+            _auxiliary(out, figures, layer)
+    except (RasterioError, OSError) as error:
+        raise ChipwrightError(f"{out} cannot be written: {error}.") from error
+    return figures
+
+
+def _held(pixels: NDArray[Any], layer: Layer) -> NDArray[Any]:
+    if layer.nodata is None:
+        return pixels.ravel()
+    return pixels[~np.isnan(pixels)] if np.isnan(layer.nodata) else pixels[pixels != np.dtype(layer.dtype).type(layer.nodata)]
+
+
+def _virtual(pieces: Sequence[tuple[Path, int]], grid: Grid, layer: Layer) -> str:
+    """Return GDAL's description of a raster that is made of pieces."""
+    root = ET.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
+    if grid.crs is not None:
+        ET.SubElement(root, "SRS").text = grid.crs.to_wkt()
+    if not grid.transform.almost_equals(Affine.identity()):
+        ET.SubElement(root, "GeoTransform").text = ", ".join(repr(value) for value in grid.transform.to_gdal())
+    for number, name in enumerate(layer.bands, 1):
+        band = ET.SubElement(root, "VRTRasterBand", dataType=_VRT_TYPES[layer.dtype], band=str(number))
+        ET.SubElement(band, "Description").text = name
+        if layer.nodata is not None:
+            ET.SubElement(band, "NoDataValue").text = str(layer.nodata)
+        colors = {info.value: info.color for info in layer.classes}
+        if colors and layer.dtype in ("uint8", "uint16"):
+            ET.SubElement(band, "ColorInterp").text = "Palette"
+            table = ET.SubElement(band, "ColorTable")
+            for value in range(max(colors) + 1):
+                red, green, blue = colors.get(value, (0, 0, 0))
+                ET.SubElement(table, "Entry", c1=str(red), c2=str(green), c3=str(blue), c4="255")
+        for path, top in pieces:
+            with rasterio.open(path) as file:
+                width, height = file.width, file.height
+            source = ET.SubElement(band, "SimpleSource")
+            ET.SubElement(source, "SourceFilename", relativeToVRT="1").text = path.name
+            ET.SubElement(source, "SourceBand").text = str(number)
+            size: dict[str, Any] = {"xSize": str(width), "ySize": str(height)}
+            ET.SubElement(
+                source, "SourceProperties", RasterXSize=str(width), RasterYSize=str(height), DataType=_VRT_TYPES[layer.dtype]
+            )
+            ET.SubElement(source, "SrcRect", xOff="0", yOff="0", **size)
+            ET.SubElement(source, "DstRect", xOff="0", yOff=str(top), **size)
+    return ET.tostring(root, encoding="unicode")
+
+
+_COLUMNS = (  # name, GDAL's type (0 whole number, 2 text) and its use of the column
+    ("Value", 0, 5), ("Class", 2, 2), ("Count", 0, 1), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8),
+)  # fmt: skip
+_TYPE_NAMES = {0: "Integer", 2: "String"}
+_USE_NAMES = {5: "MinMax", 2: "Name", 1: "PixelCount", 6: "Red", 7: "Green", 8: "Blue"}
+
+
+def _auxiliary(out: Path, figures: Sequence[Figures], layer: Layer) -> None:
+    """Write statistics and attribute table as GDAL keeps them beside a raster."""
+    root = ET.Element("PAMDataset")
+    for number, band in enumerate(figures, 1):
+        element = ET.SubElement(root, "PAMRasterBand", band=str(number))
+        if band.count:
+            _metadata(element, {
+                "STATISTICS_MINIMUM": band.low, "STATISTICS_MAXIMUM": band.high, "STATISTICS_MEAN": band.mean,
+                "STATISTICS_STDDEV": band.deviation,
+            })  # fmt: skip
+        if layer.classes:
+            table = ET.SubElement(element, "GDALRasterAttributeTable", tableType="thematic")
+            for place, (name, kind, use) in enumerate(_COLUMNS):
+                column = ET.SubElement(table, "FieldDefn", index=str(place))
+                ET.SubElement(column, "Name").text = name
+                ET.SubElement(column, "Type", typeAsString=_TYPE_NAMES[kind]).text = str(kind)
+                ET.SubElement(column, "Usage", usageAsString=_USE_NAMES[use]).text = str(use)
+            for place, info in enumerate(layer.classes):
+                row = ET.SubElement(table, "Row", index=str(place))
+                for value in (info.value, info.name, band.counts.get(info.value, 0), *info.color):
+                    ET.SubElement(row, "F").text = str(value)
+    write_text(out.with_name(out.name + ".aux.xml"), ET.tostring(root, encoding="unicode"))
+
+
+def _metadata(element: ET.Element, values: Mapping[str, float]) -> None:
+    metadata = ET.SubElement(element, "Metadata")
+    for key, value in values.items():
+        ET.SubElement(metadata, "MDI", key=key).text = repr(float(value))
