@@ -175,6 +175,6 @@ def test_objects_are_no_raster(tmp_path: Path) -> None:
     raster = raster_file(tmp_path / "in.tif", scene()[0])
     with pytest.raises(OptionError, match=r"Objects are written as \.gpkg"):
         api.predict(finder(), raster, tmp_path / "out.tif")
-    with pytest.raises(OptionError, match="of pixel classifiers"):
+    with pytest.raises(OptionError, match="are for pixel classifiers"):
         api.predict(finder(), raster, tmp_path / "out.gpkg", polygons=tmp_path / "more.gpkg")
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
