@@ -25,8 +25,17 @@ from chipwright.tasks.pixels import PixelTask
 STRIDE = 32
 """Multiple at which windows begin: the coarsest stride of the backbones."""
 
-_LARGEST = 1024
+_PROBED = 640
+"""Side in pixels of the window in which the margin is measured."""
+
+_ROOM = 6
+"""Margins that fit into a window's side: what is kept is then less than half of what is computed in vain."""
+
+_LARGEST = 1536
 """Side in pixels up to which windows grow to make room for the margin."""
+
+_AT_ONCE = 1024**2
+"""Pixels through the network at once, which bounds its memory."""
 
 
 @dataclass
@@ -41,7 +50,7 @@ class Job:
     @property
     def batch_size(self) -> int:
         """Windows at once."""
-        return self.options.batch_size or self.model.type.default_batch_size(self.plan.size)
+        return self.options.batch_size or max(1, _AT_ONCE // self.plan.size**2)
 
     @property
     def plan_grid(self) -> Grid:
@@ -82,16 +91,15 @@ def _sizes(options: PredictOptions, model: Model) -> tuple[int, int]:
         return size, options.padding
     if not isinstance(model.task, PixelTask):
         return size, size // 4
-    margin = measured_margin(model, size if options.tile_size else _LARGEST // 2)
+    margin = measured_margin(model, _PROBED)
     if margin is None:
         console.say(
             f"{model.spec.model_type} looks at all of a window for every pixel, so windows keep the chips' size and a quarter "
             "of it lies around what is kept; other windows give slightly other results."
         )
         return size, size // 4
-    if not options.tile_size:
-        while size < 4 * margin and size < _LARGEST:
-            size *= 2
+    if options.tile_size is None:
+        size = max(size, min(-(-_ROOM * margin // STRIDE) * STRIDE, _LARGEST))
     return size, min(margin, size // 3)
 
 
