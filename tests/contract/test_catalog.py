@@ -15,6 +15,7 @@ import mask_builders
 import numpy as np
 import pair_builders
 import pytest
+import rasterio
 import torch
 
 import chipwright
@@ -211,6 +212,29 @@ def test_saved_moved_and_loaded_elsewhere_it_predicts_identically(model: ModelTy
 
     there = pickle.loads((tmp_path / "there.pkl").read_bytes())
     assert alike(list(here), list(there))
+
+
+def test_it_goes_onto_a_map(model: ModelType, trained: Any, tmp_path: Path) -> None:
+    chips, out = trained(model)
+    chip = read_chips([chips]).chips[0]
+    given: dict[str, Any] = {"second": chip.images[1]} if len(chip.images) > 1 else {}
+    loaded = chipwright.load(out, processor_type="CPU")
+    kind = "gpkg" if loaded.type.formats[0] in ("PASCAL_VOC_rectangles", "RCNN_Masks", "Labeled_Tiles") else "tif"
+    kind = "tif" if model.keyword == "PSETAE" else kind
+    done = chipwright.predict(loaded, chip.images[0], tmp_path / f"map.{kind}", **given)
+    assert [path.name for path in done.outputs] == [f"map.{kind}"]
+    with rasterio.open(chip.images[0]) as source:
+        pixels = source.width * source.height
+        if kind == "tif":
+            with rasterio.open(done.outputs[0]) as made:
+                assert (made.width, made.height, made.crs, made.transform) == (
+                    source.width, source.height, source.crs, source.transform,
+                )  # fmt: skip
+                values = made.read(1)
+                whole = loaded.predict([np.concatenate([rasterio.open(image).read() for image in chip.images])])[0]
+                expected = loaded.task.class_values(whole)  # type: ignore[attr-defined]
+                np.testing.assert_array_equal(values, expected)
+    assert done.pixels == pixels
 
 
 def test_a_model_with_scores_asks_for_the_score_of_the_best_f1(model: ModelType, trained: Any) -> None:

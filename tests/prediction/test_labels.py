@@ -82,6 +82,6 @@ def test_several_labels_stand_in_one_text(tmp_path: Path) -> None:
 
 def test_features_elsewhere_are_told(tmp_path: Path) -> None:
     raster = raster_file(tmp_path / "in.tif", np.ones((50, 50), np.uint8))
-    with pytest.raises(DataError, match="None of the 1 features in far.gpkg lies on the raster"):
+    with pytest.raises(DataError, match=r"None of the 1 features in far\.gpkg lies on the raster"):
         api.predict(classifier(), raster, tmp_path / "out.gpkg", features=squares(tmp_path / "far.gpkg", [(900, 900, 10)]))
     assert not (tmp_path / "out.gpkg").exists()
