@@ -25,11 +25,11 @@ from chipwright.errors import (
 )
 
 if TYPE_CHECKING:
-    from chipwright.api import evaluate, export, inspect, load, predict, repackage, train
+    from chipwright.api import evaluate, evaluate_map, export, inspect, load, predict, repackage, train
 
     __version__: str
 
-_CALLS = ("evaluate", "export", "inspect", "load", "predict", "repackage", "train")
+_CALLS = ("evaluate", "evaluate_map", "export", "inspect", "load", "predict", "repackage", "train")
 
 __all__ = [
     "ChipwrightError",
@@ -41,6 +41,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "evaluate",
+    "evaluate_map",
     "export",
     "inspect",
     "load",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,14 @@ from chipwright.option_reading import read_folders
 from chipwright.option_values import make_options
 
 if TYPE_CHECKING:
+    from chipwright.accuracy.run import MapAccuracy
     from chipwright.evaluation import EvaluateResult
     from chipwright.model import Model
     from chipwright.prediction import Predicted
     from chipwright.publishing import TrainResult
     from chipwright.raster.export_options import Exported
 
-PathLike = str | Path
+PathLike = str | os.PathLike[str]
 
 
 def train(
@@ -63,6 +65,39 @@ def evaluate(
     return run(Path(model), read_folders(in_folder), out, processor_type, gpu_id, batch_size, precision, workers)
 
 
+def evaluate_map(
+    predicted: PathLike,
+    reference: PathLike,
+    out_folder: PathLike | None = None,
+    *,
+    class_value_field: str | None = None,
+    min_iou: float = 0.5,
+    mask: PathLike | None = None,
+) -> MapAccuracy:
+    """Compare a predicted layer with a reference layer and write figures and errors into `out_folder`.
+
+    Without `out_folder` they go beside the prediction, into `NAME_accuracy`.
+
+    Args:
+        predicted: raster of class values, or vector file of objects.
+        reference: raster of class values or polygons; polygons for objects.
+        class_value_field: of the reference's polygons.
+        min_iou: overlap asked of a found object.
+        mask: polygons to which the comparison is limited.
+
+    Raises:
+        DataError, OptionError: for layers that cannot be used.
+    """
+    from chipwright.accuracy.run import evaluate_map as run
+
+    limits: dict[str, Any] = {
+        "class_value_field": class_value_field,
+        "least_iou": min_iou,
+        "mask": Path(mask) if mask else None,
+    }
+    return run(Path(predicted), Path(reference), Path(out_folder) if out_folder else None, **limits)
+
+
 def load(model: PathLike, *, processor_type: str | None = None, gpu_id: int = 0, precision: str = "float32") -> Model:
     """Return a trained model, ready to predict, from its folder, `.emd` or `.dlpk`. Runs no code from the package.
 
@@ -91,10 +126,10 @@ def predict(model: PathLike | Model, in_raster: PathLike | Sequence[PathLike], o
     from chipwright.prediction import make_predict_options
     from chipwright.prediction.run import predict as run
 
-    path = model if isinstance(model, (str, Path)) else model.name
-    values = {"model": path, "in_raster": in_raster, "out": out} | options
+    loaded = None if isinstance(model, (str, os.PathLike)) else model
+    values = {"model": loaded.name if loaded else model, "in_raster": in_raster, "out": out} | options
     given = make_predict_options({name: value for name, value in values.items() if value is not None})
-    return run(given, None if isinstance(model, (str, Path)) else model)
+    return run(given, loaded)
 
 
 def export(

@@ -1,4 +1,4 @@
-"""`chipwright evaluate`: how good a trained model is on chips whose truth is known."""
+"""`chipwright evaluate`: how good a trained model is on chips whose truth is known, or a map against a reference."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from chipwright.cli.output import AsJson, columns, emit
 from chipwright.cli.train import spell
 
 if TYPE_CHECKING:
+    from chipwright.accuracy.run import MapAccuracy
     from chipwright.evaluation import EvaluateResult
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Trained model: folder, .emd or .dlpk.")],
-    in_folder: Annotated[list[Path], typer.Argument(metavar="IN_FOLDER...", help="Folder(s) of labelled chips.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL|MAP", help="Trained model (folder, .emd or .dlpk); or a predicted layer.")
+    ],
+    in_folder: Annotated[
+        list[Path],
+        typer.Argument(metavar="IN_FOLDER...|REFERENCE", help="Folder(s) of labelled chips; of a layer, the reference layer."),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="OUT_FOLDER", help="Write the report there.", show_default=False)
     ] = None,
@@ -34,14 +40,34 @@ def evaluate(
     workers: Annotated[
         str | None, typer.Option("--workers", metavar="COUNT", help="Loader processes.", show_default="picked")
     ] = None,
+    class_value_field: Annotated[
+        str | None,
+        typer.Option(
+            "--class-value-field", metavar="FIELD", help="Of the reference layer.", show_default="classvalue or value"
+        ),
+    ] = None,
+    min_iou: Annotated[
+        float, typer.Option("--min-iou", metavar="0..1", min=0, max=1, help="Overlap asked of objects on a map.")
+    ] = 0.5,
+    mask: Annotated[
+        Path | None,
+        typer.Option("--mask", metavar="FILE", help="Polygons in which a map is compared.", show_default="everywhere"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a trained model on labelled chips.
+    """Measure a trained model on labelled chips, or a map against a reference.
 
-    Writes metrics, per-class figures and pictures like those of training.
+    Writes metrics, per-class figures and pictures like those of training; of a map figures and a layer of its errors.
 
     Example: chipwright evaluate models/trees other_chips --out checks/trees
+    Example: chipwright evaluate trees.gpkg surveyed.gpkg --out checks/map
     """
+    from chipwright.accuracy.run import is_map
+
+    if is_map(model):
+        _evaluate_map(model, in_folder, out, class_value_field, min_iou, mask, as_json)
+        return
+
     from chipwright.option_values import make_options
 
     # the same rules as for training: numbers in range, keywords in any case
@@ -71,6 +97,34 @@ def evaluate(
         workers=options.workers,
     )
     emit(result, _text(result), as_json)
+
+
+def _evaluate_map(
+    predicted: Path,
+    reference: list[Path],
+    out: Path | None,
+    class_value_field: str | None,
+    min_iou: float,
+    mask: Path | None,
+    as_json: bool,
+) -> None:
+    from chipwright import api
+    from chipwright.errors import OptionError
+
+    if len(reference) != 1:
+        raise OptionError(f"A map is compared with one reference layer, not {len(reference)}.")
+    found = api.evaluate_map(
+        predicted.expanduser(), reference[0].expanduser(), out, class_value_field=class_value_field, min_iou=min_iou, mask=mask
+    )
+    emit(found, _map_text(found), as_json)
+
+
+def _map_text(found: MapAccuracy) -> str:
+    from chipwright.report.wording import capital, figure, metric
+
+    figures = [(capital(metric(name).label), figure(name, value)) for name, value in found.metrics.items()]
+    lines = [columns(figures, indent=2), "", _class_table(found.per_class), "", *found.notes, f"Written to: {found.folder}"]
+    return "\n".join(lines)
 
 
 def _text(result: EvaluateResult) -> str:

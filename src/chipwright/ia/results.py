@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
+
+from chipwright.files import whole_file
 
 Folder = str | PathLike[str]
 
@@ -67,6 +70,74 @@ class Result(_Output):
     def getMessages(self, severity: int = 0) -> str:
         """Return the warnings, a line each."""
         return "\n".join(self.details.warnings)
+
+
+@dataclass(frozen=True)
+class FeatureResult(_Output):
+    """What a tool that writes features returns; its output is the file.
+
+    Attributes:
+        out_features: the file.
+        count: features in it.
+        details: the whole result of `chipwright.predict`, where a model made them.
+    """
+
+    out_features: Path
+    count: int
+    details: Any = field(repr=False, compare=False)
+
+    __str__ = _Output.__str__
+
+    def _path(self) -> Path:
+        return self.out_features
+
+
+@dataclass(frozen=True)
+class RasterResult(_Output):
+    """What a tool that makes a raster returns: the raster, to be saved.
+
+    Attributes:
+        out_raster: the file, or the folder of rasters that were made one by one.
+        details: the whole result of `chipwright.predict`.
+    """
+
+    out_raster: Path
+    details: Any = field(repr=False, compare=False)
+    _folder: Any = field(repr=False, compare=False, default=None)
+
+    __str__ = _Output.__str__
+
+    def _path(self) -> Path:
+        return self.out_raster
+
+    def save(self, path: Folder) -> str:
+        """Copy the raster, with its statistics and attribute table, to its place and return it."""
+        target = Path(path)
+        beside = self.out_raster.with_name(self.out_raster.name + ".aux.xml")
+        with whole_file(target) as part:
+            shutil.copyfile(self.out_raster, part)
+        if beside.exists():
+            with whole_file(target.with_name(target.name + ".aux.xml")) as part:
+                shutil.copyfile(beside, part)
+        return str(target)
+
+
+@dataclass(frozen=True)
+class TableResult(_Output):
+    """What a tool that writes a table returns; its output is the file.
+
+    Attributes:
+        out_table: the file.
+        rows: what stands in it.
+    """
+
+    out_table: Path
+    rows: list[dict[str, Any]]
+
+    __str__ = _Output.__str__
+
+    def _path(self) -> Path:
+        return self.out_table
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ def _write(job: Job, task: ClassificationTask, shapes: NDArray[Any], probabiliti
         chosen = [[int(one.argmax())] for one in probabilities]
         confidence = np.round(100 * probabilities.max(1).astype(np.float64), 2)
     labels = np.array([";".join(names[place] for place in places) for places in chosen], object)
-    fields: dict[str, NDArray[Any]] = {"Label": labels, "Confidence": confidence}
+    fields: dict[str, NDArray[Any]] = {job.options.label_field: labels, "Confidence": confidence}
     if not task.several:
         fields["classvalue"] = np.array([spec.classes[places[0]].value for places in chosen], np.int32)
     kinds = {shapely.GeometryType(kind).name for kind in np.unique(shapely.get_type_id(shapes)).tolist()}

@@ -21,6 +21,7 @@ from chipwright.prediction.outputs import VECTORS, wanted
 from chipwright.prediction.polygons import mask_outline
 from chipwright.prediction.stream import Seen, predicted
 from chipwright.prediction.work import Work
+from chipwright.raster.suppression import overlapping, survivors
 from chipwright.raster.vector_writing import write_features
 from chipwright.tasks.base import Batch
 
@@ -151,25 +152,13 @@ def merged(objects: Objects, overlap: float) -> Objects:
     """
     order = np.lexsort((-objects.scores, objects.cut))  # what was seen whole comes before what was cut, then by score
     objects = objects.taken(order)
-    pairs = shapely.STRtree(objects.shapes).query(objects.shapes, "intersects") if len(objects) else np.zeros((2, 0), np.intp)
-    first, second = pairs
-    rivals = (
-        (first < second)
-        & (objects.labels[first] == objects.labels[second])
-        & (objects.windows[first] != objects.windows[second])
-    )
-    first, second = first[rivals], second[rivals]
-    shared = shapely.area(shapely.intersection(objects.shapes[first], objects.shapes[second]))
+    first, second, shared = overlapping(objects.shapes)
     areas = shapely.area(objects.shapes)
     union = areas[first] + areas[second] - shared
     part = objects.cut[second] & ~objects.cut[first] & (shared > CUT_SHARE * np.minimum(areas[first], areas[second]))
-    beaten = (shared > overlap * union) | part
-    alive = np.ones(len(objects), bool)
-    by_winner = np.argsort(first[beaten], kind="stable")
-    for winner, loser in zip(first[beaten][by_winner].tolist(), second[beaten][by_winner].tolist(), strict=True):
-        if alive[winner]:
-            alive[loser] = False
-    kept = objects.taken(alive)
+    rivals = (objects.labels[first] == objects.labels[second]) & (objects.windows[first] != objects.windows[second])
+    beaten = rivals & ((shared > overlap * union) | part)
+    kept = objects.taken(survivors(len(objects), first[beaten], second[beaten]))
     return kept.taken(np.argsort(-kept.scores, kind="stable"))
 
 

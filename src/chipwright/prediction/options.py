@@ -30,6 +30,7 @@ class PredictOptions(BaseModel):
     threshold: float | None = Field(
         None, ge=0, le=1, description="Least score of objects and edges; the model's own if not given."
     )
+    label_field: str = Field("Label", min_length=1, description="Field of the labels (classifiers).")
     nms_overlap: float = Field(0.3, ge=0, le=1, description="IoU above which the weaker of two objects of a class goes.")
     tile_size: int | None = Field(None, ge=16, le=16384, description="Side of a window in pixels; picked if not given.")
     padding: int | None = Field(

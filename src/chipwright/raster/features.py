@@ -81,8 +81,18 @@ class Features:
         placed = shapely.transform(shapes, lambda points: points @ linear + shift)
         finite = np.isfinite(shapely.bounds(placed)).all(axis=1)
         kept = finite & shapely.intersects(placed, grid.footprint)
+        return replace(self, shapes=placed, crs=None).taken(kept)
+
+    def taken(self, kept: NDArray[Any]) -> Features:
+        """Return some of the features, by a mask or by places."""
         texts = tuple(np.array(self.texts, object)[kept].tolist()) if self.texts else ()
-        return replace(self, shapes=placed[kept], values=self.values[kept], texts=texts, crs=None)
+        return replace(self, shapes=self.shapes[kept], values=self.values[kept], texts=texts)
+
+    def in_system(self, crs: CRS | None) -> Features:
+        """Return the features in another reference system; as they are where either is not known."""
+        if self.crs is None or crs is None or self.crs == crs:
+            return self
+        return replace(self, shapes=shapely.make_valid(shapely.transform(self.shapes, _reprojection(self.crs, crs))), crs=crs)
 
     def elsewhere(self, grid: Grid) -> DataError:
         """Return the error that none of the features lies on a raster."""

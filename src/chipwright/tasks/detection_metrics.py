@@ -197,21 +197,26 @@ def between_boxes(first: Objects, second: Objects) -> Floats:
 
 
 def matches(
-    overlaps: NDArray[Any], found_labels: NDArray[Any], labels: NDArray[Any], scores: NDArray[Any]
+    overlaps: NDArray[Any],
+    found_labels: NDArray[Any],
+    labels: NDArray[Any],
+    scores: NDArray[Any],
+    least_iou: float = MATCH_IOU,
 ) -> NDArray[np.int64]:
     """Return for every detection the true object it is matched to, or -1.
 
-    COCO's rule at `MATCH_IOU`: in falling order of score, each takes that object of its label, of those not taken yet, which it
+    COCO's rule: in falling order of score, each takes that object of its label, of those not taken yet, which it
     overlaps most.
 
     Args:
         overlaps: IoU (detections, objects).
         found_labels, scores: of the detections.
         labels: of the true objects.
+        least_iou: overlap that is asked for.
     """
     matched = np.full(len(found_labels), -1, np.int64)
     same = found_labels[:, None] == labels[None]
-    rows, columns = np.nonzero(same & (overlaps >= MATCH_IOU))
+    rows, columns = np.nonzero(same & (overlaps >= least_iou) & (overlaps > 0))
     taken = np.zeros(len(labels), bool)
     for place in np.lexsort((-overlaps[rows, columns], rows, -scores[rows])):
         row, column = rows[place], columns[place]

@@ -1,0 +1,1 @@
+"""How good a map is: a predicted layer against a reference layer, pixels or objects."""
