@@ -16,6 +16,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore::rasterio.errors.NotGeoreferencedWarning")
 
 
+@pytest.fixture(autouse=True)
+def _no_raster_function(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the raster function out of the many models that tests train: exporting them costs more than training them."""
+    if "raster_function" not in request.keywords:
+        monkeypatch.setattr("chipwright.publishing._raster_function", lambda *_: {})
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """Real training-data folders, read-only; tests that need them are skipped where there are none."""

@@ -45,6 +45,9 @@ class TrainOptions(BaseModel):
     )
     resume: bool = Field(False, description="Go on from the last checkpoint in out_folder.")
     overwrite: bool = Field(False, description="Replace a model that is already in out_folder.")
+    raster_function: bool = Field(
+        True, description="Give the package the network as ONNX and a raster function for ArcGIS Pro (extra onnx)."
+    )
 
     @field_validator("in_folder")
     @classmethod

@@ -57,6 +57,7 @@ EVERY_OPTION: list[tuple[list[str], str, Any]] = [
     (["--workers", "0"], "workers", 0),
     (["--resume"], "resume", True),
     (["--overwrite"], "overwrite", True),
+    (["--no-raster-function"], "raster_function", False),
 ]
 
 

@@ -40,6 +40,7 @@ def train(
     workers: choose.Workers = None,
     resume: choose.Resume = None,
     overwrite: choose.Overwrite = None,
+    raster_function: choose.RasterFunction = None,
     config: choose.Config = None,
     print_config: choose.PrintConfig = False,
     as_json: AsJson = False,
@@ -55,6 +56,7 @@ def train(
         "max_epochs": max_epochs, "batch_size": batch_size, "learning_rate": learning_rate,
         "stop_training": stop_training, "seed": seed, "processor_type": processor_type, "gpu_id": gpu_id,
         "precision": precision, "workers": workers, "resume": resume, "overwrite": overwrite,
+        "raster_function": raster_function,
     }  # fmt: skip
     options = effective_options(given, config)
     if print_config:

@@ -163,6 +163,14 @@ Overwrite = Annotated[
     bool | None,
     _option("--overwrite", help="Replace a model that is already in OUT_FOLDER."),
 ]
+RasterFunction = Annotated[
+    bool | None,
+    _option(
+        "--raster-function/--no-raster-function",
+        help="Give the package the network as ONNX and a raster function for ArcGIS Pro.",
+        default="yes, with the extra onnx",
+    ),
+]
 Config = Annotated[
     Path | None,
     _option("--config", metavar="FILE.yaml", help="Read options from a file; the command line wins."),

@@ -49,6 +49,10 @@ def _members(folder: Path, name: str, weights: str) -> Iterator[Path]:
     if not (folder / weights).is_file():
         raise PackageError(f"The weights {folder / weights} are missing, so nothing was packed. Copy the whole folder again.")
     yield folder / weights
+    function = open_package(folder / f"{name}.emd").emd
+    for part in (function.get("InferenceFunction"), function.get("ChipwrightFunction", {}).get("onnx")):
+        if part is not None and (folder / part).is_file():
+            yield folder / part
     yield from (folder / report for report in REPORTS if (folder / report).is_file())
     pictures = (folder / CHARACTERISTICS).rglob("*")
     yield from sorted((path for path in pictures if path.is_file() and not path.name.startswith(".")), key=Path.as_posix)

@@ -240,6 +240,17 @@ class Task(ABC):
         """
         return {self.image_keys[0]: fill_invalid(images[0], valids[0], self.tones()[0].fill)}
 
+    def fill(self) -> tuple[float | None, ...]:
+        """Return what pixels without data are filled with in `sample`, band by band of what the network takes; None for NaN."""
+        return self.tones()[0].fill
+
+    def host_facts(self) -> dict[str, Any] | None:
+        """Return what a program must know to make results of the exported network's outputs, as JSON data.
+
+        The raster function's name stands under "function" (see `chipwright.package.raster_function`); None where there is none.
+        """
+        return None
+
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """Stack samples: arrays and tensors of one shape become one tensor, everything else a list."""
         batch: Batch = {}

@@ -81,6 +81,14 @@ class ChangeTask(PixelTask):
         """Return None: a distance is no probability."""
         return
 
+    def fill(self) -> tuple[float | None, ...]:
+        """Return the means of both dates' bands."""
+        return tuple(value for tones in self.tones() for value in tones.fill)
+
+    def host_facts(self) -> dict[str, Any]:
+        """Return from which distance on ground has changed."""
+        return super().host_facts() | {"decision": "distance", "limit": CHANGED}
+
     def metrics(self) -> BinaryMetrics:
         """Return a fresh confusion matrix."""
         return BinaryMetrics(self.classes)

@@ -6,6 +6,7 @@ Shared by every network that gives logits (batch, classes), the classes in the o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -129,6 +130,10 @@ class ClassificationTask(Task):
     def _values(self, probabilities: NDArray[np.float32]) -> tuple[int, ...]:
         chosen = np.flatnonzero(probabilities > THRESHOLD) if self.several else [probabilities.argmax()]
         return tuple(self.spec.classes[index].value for index in chosen)
+
+    def host_facts(self) -> dict[str, Any]:
+        """Return whether a chip may have several classes, and whether chips are squeezed to the size learnt from."""
+        return {"function": "ChipwrightObjectClassifier", "several": self.several, "squeezed": self.squished}
 
     def metrics(self) -> ClassificationMetrics:
         """Return a fresh accumulator."""

@@ -27,6 +27,10 @@ Prediction = dict[str, Tensor]
 """`boxes` float32 (count, 4) as xmin, ymin, xmax, ymax in pixels of the sample, `labels` int64 (count,), `scores` (count,)."""
 
 
+NMS_OVERLAP = 0.3
+"""IoU above which what two windows of a map saw of a class is one object."""
+
+
 class DetectionTask(Task):
     """Training and applying a detector. Samples hold `image`, `boxes` (count, 4) and `labels` (count,)."""
 
@@ -98,6 +102,10 @@ class DetectionTask(Task):
             {key: (value.float() if value.is_floating_point() else value).to(torch.device("cpu")) for key, value in one.items()}
             for one in detections
         ]
+
+    def host_facts(self) -> dict[str, Any]:
+        """Return the least score, and from which overlap on two windows saw one object."""
+        return {"function": "ChipwrightObjectDetector", "threshold": self.score_threshold, "nms_overlap": NMS_OVERLAP}
 
     def metrics(self) -> DetectionMetrics:
         """Return a fresh accumulator."""

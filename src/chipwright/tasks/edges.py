@@ -77,6 +77,10 @@ class EdgeTask(PixelTask):
         """Name of the class of edges."""
         return self.classes.names[-1:]
 
+    def host_facts(self) -> dict[str, Any]:
+        """Return the least probability of an edge."""
+        return super().host_facts() | {"decision": "edges", "threshold": self.score_threshold}
+
     def class_values(self, prediction: Tensor) -> NDArray[np.int64]:
         """Return a predicted map as class values: thin edges of the score asked for, background elsewhere."""
         return np.asarray(self.classes.values)[self.edges(prediction).astype(np.intp)]

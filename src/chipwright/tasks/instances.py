@@ -17,7 +17,7 @@ from torch import Tensor
 from chipwright.chips.augmentation.scene import Scene
 from chipwright.chips.chipset import Chip
 from chipwright.chips.instances import joined
-from chipwright.networks.masks import pasted, separated
+from chipwright.networks.masks import LEVEL, pasted, separated
 from chipwright.tasks.base import Batch, Reader, Sample
 from chipwright.tasks.detection import DetectionTask, Prediction
 from chipwright.tasks.instance_metrics import InstanceMetrics, mask_overlaps, run_lengths
@@ -58,6 +58,10 @@ class InstanceTask(DetectionTask):
         sizes = [tuple(image.shape[-2:]) for image in batch["image"]]
         found = super().finished(detections, batch)
         return [one | {"masks": pasted(one["masks"], one["boxes"], size)} for one, size in zip(found, sizes, strict=True)]
+
+    def host_facts(self) -> dict[str, Any]:
+        """Return the probability from which on a pixel belongs to an object, too."""
+        return super().host_facts() | {"function": "ChipwrightInstanceDetector", "mask_level": LEVEL}
 
     def metrics(self) -> InstanceMetrics:
         """Return a fresh accumulator."""

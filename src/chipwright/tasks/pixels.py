@@ -161,6 +161,11 @@ class PixelTask(Task):
         """Names of the classes that `probabilities` are of."""
         return tuple(self.classes.names[index] for index in self.classes.kept)
 
+    def host_facts(self) -> dict[str, Any]:
+        """Return how classes follow from the network's numbers."""
+        classes = {"values": list(self.classes.values), "ignored": list(self.classes.ignored)}
+        return {"function": "ChipwrightPixelClassifier", "decision": "argmax"} | classes
+
     def metrics(self) -> PixelMetrics:
         """Return a fresh confusion matrix."""
         return PixelMetrics(self.classes)

@@ -190,6 +190,10 @@ class TimeSeriesTask(PixelTask):
         """Return the series, NaN on dates without data."""
         return {"image": self._filled(images[0], self._held(images[0], valids[0], np.s_[:, :]))}
 
+    def fill(self) -> tuple[float | None, ...]:
+        """Return that missing dates are NaN."""
+        return (None,) * len(self.spec.bands)
+
     # -- learning
 
     def losses(self, networks: Networks, batch: Batch, phase: Phase) -> dict[str, Tensor]:
