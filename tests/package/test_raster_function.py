@@ -29,7 +29,6 @@ from chipwright.package.functions.instance_detector import outlines
 from chipwright.package.functions.object_classifier import squeezed
 from chipwright.package.functions.pixel_classifier import thinned
 from chipwright.package.raster_function import PARTS, function_source
-from chipwright.tasks.detection_metrics import box_overlaps
 from chipwright.tasks.edge_metrics import thinned as thinned_by_scipy
 
 pytest.importorskip("onnxruntime")
@@ -160,16 +159,16 @@ def test_over_a_raster_the_classes_are_those_of_chipwright_predict(trained: Any,
         assert (found[mask == 1] == expected[mask == 1]).mean() >= 0.95  # windows begin elsewhere: a tiny margin shows
 
 
-def test_objects_of_several_requests_and_windows_are_counted_once(trained: Any) -> None:
-    chips, model = trained("FASTERRCNN")
-    pixels = np.tile(image_of(chips, 1), (1, 3, 3))
-    whole = run_here(model, "FASTERRCNN", pixels, padding=16, batch_size=1, threshold=0.3)
-    batched = run_here(model, "FASTERRCNN", pixels, padding=16, batch_size=4, threshold=0.3)
-    for found in (whole, batched):
-        assert len(found) > 1
-        for kind in {one["Class"] for one in found}:
-            boxes = np.array([np.array(one["rings"][0])[[0, 2]].ravel() for one in found if one["Class"] == kind])
-            assert (box_overlaps(boxes, boxes) - np.eye(len(boxes))).max(initial=0) < 0.55  # the network's own limit is 0.5
+def test_what_two_windows_saw_is_one_object(trained: Any) -> None:
+    _, model = trained("SSD")
+    function = pro_host.load(model / "ChipwrightObjectDetector.py", model / "model.emd")
+    function.getConfiguration(nms_overlap="0.5")
+
+    def seen(score: float, left: float, window: int, label: int = 1) -> dict[str, Any]:
+        return {"label": label, "score": score, "window": (window, 0), "box": (left, 0, left + 10, 10), "rings": []}
+
+    objects = [seen(0.6, 0, 1), seen(0.8, 1, 2), seen(0.7, 0, 2, label=2), seen(0.5, 1, 2), seen(0.4, 5, 1)]
+    assert [one["score"] for one in function.merged(objects)] == [0.8, 0.7, 0.5, 0.4]
 
 
 def test_without_data_nothing_is_found(trained: Any) -> None:
