@@ -161,7 +161,10 @@ def inspect(folder: PathLike | Sequence[PathLike], *, preview: PathLike | None =
 
 
 def repackage(model: PathLike, format: str, out: PathLike | None = None) -> Path:
-    """Write a model as "dlpk" or "onnx" and return the file's path; beside the model if `out` is not given."""
+    """Write a model as "dlpk", "onnx" or "qgis" (ONNX for QGIS's plugin Deepness) and return the file's path.
+
+    It lies beside the model if `out` is not given.
+    """
     from chipwright.model import repackage as run
 
     return run(Path(model), format, Path(out) if out else None)

@@ -94,19 +94,24 @@ def load_model(path: Path, *, processor_type: str | None, gpu_id: int, precision
 
 
 def repackage(path: Path, form: str, out: Path | None) -> Path:
-    """Write a model as .dlpk or .onnx and return the file's path."""
+    """Write a model as .dlpk, as .onnx, or as .onnx for Deepness, the plugin of QGIS; return the file's path."""
     package = open_package(path)
     if form == "dlpk":
         if path.suffix.lower() == ".dlpk":
             raise OptionError(f"{path} is a .dlpk already.")
         return pack(path if path.is_dir() else path.parent, package.name, out)
-    if form != "onnx":
-        raise OptionError(f"There is no package format {form!r}; there are dlpk and onnx.")
+    if form not in ("onnx", "qgis"):
+        raise OptionError(f"There is no package format {form!r}; there are dlpk, onnx and qgis.")
     from chipwright.package.onnx import export_onnx
 
     model = load_model(path, processor_type="CPU", gpu_id=0, precision="float32")
     if model.type.no_onnx:
         raise OptionError(f"{model.spec.model_type} does not export to ONNX: {model.type.no_onnx}")
-    target = out or (path if path.is_dir() else path.parent) / f"{package.name}.onnx"
+    name = package.name if form == "onnx" else f"{package.name}_qgis"
+    target = out or (path if path.is_dir() else path.parent) / f"{name}.onnx"
+    if form == "qgis":
+        from chipwright.package.deepness import export_for_deepness
+
+        return export_for_deepness(model, target)
     scaling = model.task.inputs
     return export_onnx(model.network, scaling, len(scaling.mean), model.spec.chip_size, target, dynamic=True)

@@ -24,5 +24,5 @@ def test_the_place_is_given_and_told(run: Any, api: FakeApi) -> None:
 def test_an_unknown_format_is_refused(run: Any, api: FakeApi) -> None:
     found = run("package", "m", "--format", "onx")
     assert found.status == 2
-    assert found.err == "Error: --format is 'onx'; expected dlpk or onnx. Did you mean onnx?\n"
+    assert found.err == "Error: --format is 'onx'; expected dlpk, onnx or qgis. Did you mean onnx?\n"
     assert api.called == ""

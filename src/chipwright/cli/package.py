@@ -1,4 +1,4 @@
-"""`chipwright package`: a trained model as a .dlpk file, or as ONNX for other programs."""
+"""`chipwright package`: a trained model as a .dlpk file, or as ONNX for other programs, QGIS among them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ import typer
 from chipwright.cli.output import AsJson, emit
 from chipwright.errors import OptionError, suggestion
 
-_FORMATS = ("dlpk", "onnx")
+_FORMATS = ("dlpk", "onnx", "qgis")
 
 
 def package(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Trained model: folder, .emd or .dlpk.")],
     format: Annotated[
         str,
-        typer.Option("--format", metavar="dlpk|onnx", help="dlpk: one file for ArcGIS Pro; onnx: for QGIS and others."),
+        typer.Option(
+            "--format",
+            metavar="dlpk|onnx|qgis",
+            help="dlpk: for ArcGIS Pro; onnx: for any program; qgis: for its plugin Deepness.",
+        ),
     ] = "dlpk",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="PATH", help="Where to write.", show_default="beside the model")
@@ -30,7 +34,7 @@ def package(
     """
     wanted = format.strip().lower().lstrip(".")
     if wanted not in _FORMATS:
-        raise OptionError(f"--format is {format!r}; expected dlpk or onnx.{suggestion(wanted, _FORMATS)}")
+        raise OptionError(f"--format is {format!r}; expected dlpk, onnx or qgis.{suggestion(wanted, _FORMATS)}")
 
     from chipwright import api
 

@@ -79,6 +79,7 @@ def export_onnx(
     dynamic: bool = True,
     input_dtype: torch.dtype = torch.float32,
     metadata: Mapping[str, str] | None = None,
+    highest: float = 255.0,
 ) -> Path:
     """Write a network to an ONNX file, whole or not at all, and return its path.
 
@@ -96,6 +97,7 @@ def export_onnx(
         dynamic: whether any batch size, height and width may be given; else one image of `chip_size`.
         input_dtype: pixel type of the input.
         metadata: written into the file as its metadata properties.
+        highest: pixels from 0 to this are what the exported graph is compared over.
 
     Raises:
         MissingExtra: if onnx, onnxscript or onnxruntime is not installed.
@@ -104,10 +106,10 @@ def export_onnx(
     require_onnx()
     width, height = chip_size
     job = _prepare(network, normalization, torch.zeros(1, bands, height, width), input_dtype, dynamic)
-    samples = [_pixels((1, bands, height, width), input_dtype)]
+    samples = [_pixels((1, bands, height, width), input_dtype, highest)]
     if dynamic:
         batch = 1 if job.detects else 3
-        samples.insert(0, _pixels((batch, bands, height + _UNEVEN[0], width + _UNEVEN[1]), input_dtype))
+        samples.insert(0, _pixels((batch, bands, height + _UNEVEN[0], width + _UNEVEN[1]), input_dtype, highest))
     faults = []
     for method in (_by_tracing, _by_graph):
         model, fault = _attempt(method, job, samples, metadata or {})
@@ -169,10 +171,10 @@ def _prepare(network: nn.Module, normalization: Normalization, pixels: Tensor, i
     return _Job(module, names, detects, input_dtype, dynamic, float(getattr(network, "unsettled", 0.0)))
 
 
-def _pixels(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Return random pixels from 0 to 255 (to 127 for signed bytes), the same ones each time."""
+def _pixels(shape: tuple[int, ...], dtype: torch.dtype, highest: float) -> Tensor:
+    """Return random pixels from 0 to `highest` (to 127 for signed bytes), the same ones each time."""
     random = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    return (random * (127 if dtype == torch.int8 else 255)).to(dtype)
+    return (random * (127 if dtype == torch.int8 else highest)).to(dtype)
 
 
 def _attempt(
