@@ -116,7 +116,8 @@ def summary(result: TrainResult) -> str:
     places = [
         ("Model:", str(result.out_model_file)),
         ("Report:", str(result.folder / "model_metrics.html")),
-        ("Next:", f"chipwright evaluate {quoted(result.folder)} CHIPS_FOLDER   measures it on other labelled chips"),
+        ("Next:", f"chipwright predict {quoted(result.folder)} RASTER --out FILE   puts it to work on a map"),
+        ("", f"chipwright evaluate {quoted(result.folder)} CHIPS_FOLDER   measures it on other labelled chips"),
     ]
     return "\n".join(
         [

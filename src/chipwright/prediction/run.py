@@ -16,6 +16,7 @@ from chipwright.prediction.labels import predict_labels
 from chipwright.prediction.objects import predict_objects
 from chipwright.prediction.options import Predicted, PredictOptions
 from chipwright.prediction.source import Source
+from chipwright.prediction.windows import Plan
 from chipwright.prediction.work import check_output
 from chipwright.raster.imagery import rasters_in
 from chipwright.tasks.classification import ClassificationTask
@@ -63,12 +64,7 @@ def predict(options: PredictOptions, model: Model | None = None) -> Predicted:
             job = Job(options, model, source, planned(options, model, source))
             plan = job.plan
             console.say(
-                f"{model.name} ({model.spec.model_type}) over {source.grid.width} x {source.grid.height} pixels"
-                + (
-                    f" in {len(plan)} windows of {plan.size} with {plan.margin} around what is kept."
-                    if kind != "labels"
-                    else "."
-                )
+                f"{model.name} ({model.spec.model_type}) over {source.grid.width} x {source.grid.height} pixels{_by(plan, kind)}."
             )
             counts, outputs = run(job)
             left, top, right, bottom = plan.area
@@ -88,3 +84,12 @@ def predict(options: PredictOptions, model: Model | None = None) -> Predicted:
         pixels=pixels,
         seconds=time.perf_counter() - started,
     )
+
+
+def _by(plan: Plan, kind: str) -> str:
+    """Return by which windows, in words."""
+    if kind == "labels":
+        return ""
+    if len(plan) == 1:
+        return " in one window"
+    return f" in {len(plan)} windows of {plan.size} with {plan.margin} around what is kept"
