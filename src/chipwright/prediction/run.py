@@ -63,9 +63,8 @@ def predict(options: PredictOptions, model: Model | None = None) -> Predicted:
         with Source(model, rasters, second, options.cell_size) as source:
             job = Job(options, model, source, planned(options, model, source))
             plan = job.plan
-            console.say(
-                f"{model.name} ({model.spec.model_type}) over {source.grid.width} x {source.grid.height} pixels{_by(plan, kind)}."
-            )
+            size = f"{source.grid.width} x {source.grid.height} pixels"
+            console.say(f"{model.name} ({model.spec.model_type}) over {size}{_by(plan, kind)}.")
             counts, outputs = run(job)
             left, top, right, bottom = plan.area
             pixels = (right - left) * (bottom - top) if source.inside is None else int(np.ceil(shapely.area(source.inside)))
