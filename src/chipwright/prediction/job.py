@@ -37,6 +37,9 @@ _LARGEST = 1536
 _AT_ONCE = 1024**2
 """Pixels through the network at once, which bounds its memory."""
 
+_MOST_WINDOWS = 64
+"""Windows at once, however small they are."""
+
 
 @dataclass
 class Job:
@@ -50,7 +53,7 @@ class Job:
     @property
     def batch_size(self) -> int:
         """Windows at once."""
-        return self.options.batch_size or max(1, _AT_ONCE // self.plan.size**2)
+        return self.options.batch_size or min(max(1, _AT_ONCE // self.plan.size**2), _MOST_WINDOWS)
 
     @property
     def plan_grid(self) -> Grid:
