@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -276,7 +277,7 @@ def test_losses_are_those_computed_by_hand() -> None:
     box = (10.0, 6.0, 30.0, 32.0)  # centre (20, 19), in column 2, row 2 of 8 px, at (0.5, 0.375) of the cell
     given = predictions()
 
-    losses = yolov3_losses(given, [target(box)], [(64, 64)], ALONE)
+    losses = yolov3_losses(given, [target(box)], [(64, 64)], ALONE, "paper")
 
     weight = 2 - 20 * 26 / 64**2
     assert losses["loss_place"].item() == pytest.approx(2 * weight * math.log(2), rel=1e-5)
@@ -298,31 +299,57 @@ def test_an_object_answered_well_costs_next_to_nothing() -> None:
     given.numbers[..., 4] = -20
     given.numbers[0, at] = torch.tensor([math.log(0.875 / 0.125), math.log(0.0625 / 0.9375), 0.0, 0.0, 20.0, 20.0, -20.0])
 
-    losses = yolov3_losses(given, [target((10.0, 10.0, 20.0, 23.0))], [(64, 64)], ALONE)
+    losses = yolov3_losses(given, [target((10.0, 10.0, 20.0, 23.0))], [(64, 64)], ALONE, "paper")
 
     least = sum(-p * math.log(p) - (1 - p) * math.log(1 - p) for p in (0.875, 0.0625))  # of a place within its cell
     assert losses.pop("loss_place").item() == pytest.approx(least * (2 - 130 / 64**2), rel=1e-4)
     assert all(loss < 1e-5 for loss in losses.values())
 
 
-def test_losses_are_means_over_images() -> None:
+def test_a_box_is_taught_by_its_complete_iou_and_objectness_by_its_iou() -> None:
+    given = predictions()
+    box = torch.tensor([[10.0, 6.0, 30.0, 32.0]])
+    (at,) = assign(box, torch.tensor([1]), given, ALONE).places.tolist()
+    answer = boxes_of(given.numbers[0], given.cells, given.strides, given.sizes)[at]
+
+    losses = yolov3_losses(given, [target(tuple(box[0].tolist()))], [(64, 64)], ALONE)
+
+    left, top, right, bottom = answer.tolist()
+    shared = (min(right, 30) - max(left, 10)) * (min(bottom, 32) - max(top, 6))
+    iou = shared / ((right - left) * (bottom - top) + 20 * 26 - shared)
+    apart = ((left + right) / 2 - 20) ** 2 + ((top + bottom) / 2 - 19) ** 2
+    across = (max(right, 30) - min(left, 10)) ** 2 + (max(bottom, 32) - min(top, 6)) ** 2
+    shape = 4 / math.pi**2 * (math.atan(20 / 26) - math.atan((right - left) / (bottom - top))) ** 2
+    complete = 1 - iou + apart / across + shape**2 / (1 - iou + shape)
+    assert losses["loss_box"].item() == pytest.approx(3 * complete, rel=1e-3)
+    # of a number of 0, cross-entropy is log 2 whatever is taught; of 2 it tells the IoU
+    given.numbers[0, at, 4] = 2.0
+    other = yolov3_losses(given, [target(tuple(box[0].tolist()))], [(64, 64)], ALONE)["loss_objectness"].item()
+    change = math.log1p(math.exp(2.0)) - 2.0 * iou - math.log(2)
+    assert other - losses["loss_objectness"].item() == pytest.approx(change, rel=1e-3)
+
+
+@pytest.mark.parametrize("box_loss", ["iou", "paper"])
+def test_losses_are_means_over_images(box_loss: Any) -> None:
     truth = target((10.0, 6.0, 30.0, 32.0))
 
-    one = yolov3_losses(predictions(), [truth], [(64, 64)])
-    three = yolov3_losses(predictions(images=3), [truth] * 3, [(64, 64)] * 3)
+    one = yolov3_losses(predictions(), [truth], [(64, 64)], box_loss=box_loss)
+    three = yolov3_losses(predictions(images=3), [truth] * 3, [(64, 64)] * 3, box_loss=box_loss)
 
     torch.testing.assert_close(three, one)
 
 
-def test_images_without_an_object_teach_objectness_alone() -> None:
-    losses = yolov3_losses(predictions(images=2), [target()] * 2, [(64, 64)] * 2)
+@pytest.mark.parametrize("box_loss", ["iou", "paper"])
+def test_images_without_an_object_teach_objectness_alone(box_loss: Any) -> None:
+    losses = yolov3_losses(predictions(images=2), [target()] * 2, [(64, 64)] * 2, box_loss=box_loss)
 
-    assert losses["loss_objectness"].item() == pytest.approx(252 * math.log(2), rel=1e-5)
-    assert losses["loss_place"] == losses["loss_size"] == losses["loss_class"] == 0
+    assert losses.pop("loss_objectness").item() == pytest.approx(252 * math.log(2), rel=1e-5)
+    assert all(loss == 0 for loss in losses.values())
 
 
-def test_a_box_without_width_is_taught_as_a_pixel_wide() -> None:
-    losses = yolov3_losses(predictions(), [target((10, 10, 10, 40), (5, 5, 5, 5))], [(64, 64)])
+@pytest.mark.parametrize("box_loss", ["iou", "paper"])
+def test_a_box_without_width_is_taught_as_a_pixel_wide(box_loss: Any) -> None:
+    losses = yolov3_losses(predictions(), [target((10, 10, 10, 40), (5, 5, 5, 5))], [(64, 64)], box_loss=box_loss)
 
     assert all(torch.isfinite(loss) for loss in losses.values())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -37,6 +37,9 @@ class YoloArguments(BoxArguments):
         gt=0,
         le=1,
         description="IoU in shape from which an anchor is taught an object beside the likest one; 1 as in the paper.",
+    )
+    box_loss: Literal["iou", "paper"] = Field(
+        "iou", description="What boxes are taught by: their complete IoU, or places and sizes apart as in the paper."
     )
     box_score_thresh: float = Field(0.01, ge=0, lt=1, description="Least score of the boxes returned in inference.")
     box_nms_thresh: float = Field(
@@ -84,6 +87,7 @@ class YoloV3(DetectorType):
             len(spec.classes),
             anchors=spec.fitted["anchors"],
             match_iou_thresh=arguments.match_iou_thresh,
+            box_loss=arguments.box_loss,
             **arguments.box_settings(),
         )
 

@@ -22,7 +22,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from chipwright.errors import OptionError
 from chipwright.networks.detection import Detection, Losses, Target, padded_batch
-from chipwright.networks.yolov3_losses import MATCH_IOU, Predictions, yolov3_losses
+from chipwright.networks.yolov3_losses import MATCH_IOU, BoxLoss, Predictions, boxes_of, yolov3_losses
 
 if TYPE_CHECKING:
     from chipwright.networks.backbones import Backbone
@@ -41,7 +41,6 @@ _PAPER_WIDTHS = (128, 256, 512)
 _LEAST_WIDTH = 96
 PRIOR = 0.001
 _MOST_CANDIDATES = 1000
-_LARGEST_LOG_SIZE = math.log(1000 / 16)
 
 
 class YOLOv3(nn.Module):
@@ -65,6 +64,7 @@ class YOLOv3(nn.Module):
         *,
         anchors: Sequence[Sequence[float]] = COCO_ANCHORS,
         match_iou_thresh: float = MATCH_IOU,
+        box_loss: BoxLoss = "iou",
         box_score_thresh: float = 0.01,
         box_nms_thresh: float = 0.45,
         box_detections_per_img: int = 300,
@@ -76,6 +76,7 @@ class YOLOv3(nn.Module):
             classes: of objects; there is none for the background.
             anchors: nine widths and heights in pixels, by rising area.
             match_iou_thresh: IoU in shape from which an anchor answers for an object beside the likest; 1 as in the paper.
+            box_loss: what places and sizes are taught by, see `yolov3_losses`.
             box_score_thresh: least score of the boxes returned.
             box_nms_thresh: IoU above which the weaker of two boxes of a class is suppressed.
             box_detections_per_img: most boxes returned for an image, all classes together.
@@ -85,7 +86,7 @@ class YOLOv3(nn.Module):
         """
         super().__init__()
         self.backbone = backbone
-        self.classes, self.match_iou = classes, match_iou_thresh
+        self.classes, self.match_iou, self.box_loss = classes, match_iou_thresh, box_loss
         self.score_threshold, self.nms_threshold, self.max_detections = box_score_thresh, box_nms_thresh, box_detections_per_img
         deepest = {stride: index for index, stride in enumerate(backbone.strides)}
         if not set(STRIDES) <= set(deepest):
@@ -111,14 +112,14 @@ class YOLOv3(nn.Module):
         predictions = self._predictions(batch)
         if self.training:
             assert targets is not None
-            return yolov3_losses(predictions, targets, batch.image_sizes, self.match_iou)
+            return yolov3_losses(predictions, targets, batch.image_sizes, self.match_iou, self.box_loss)
         return self._detections(predictions, batch)
 
     def losses_and_detections(self, images: Sequence[Tensor], targets: Sequence[Target]) -> tuple[Losses, list[Detection]]:
         """Return both from one pass, in evaluation mode."""
         batch = padded_batch(images)
         predictions = self._predictions(batch)
-        losses = yolov3_losses(predictions, targets, batch.image_sizes, self.match_iou)
+        losses = yolov3_losses(predictions, targets, batch.image_sizes, self.match_iou, self.box_loss)
         return losses, self._detections(predictions, batch)
 
     def class_tensors(self) -> dict[str, tuple[int, int, int]]:
@@ -227,13 +228,3 @@ def _grid(raw: Tensor, stride: int, sizes: Tensor) -> tuple[Tensor, Tensor, Tens
     cells = torch.stack([column, row], -1).reshape(-1, 1, 2).expand(-1, ANCHORS_PER_SCALE, -1).reshape(-1, 2)
     anchors = sizes.expand(row.numel(), -1, -1).reshape(-1, 2)
     return cells, torch.full_like(cells[:, :1], stride), anchors
-
-
-def boxes_of(numbers: Tensor, cells: Tensor, strides: Tensor, sizes: Tensor) -> Tensor:
-    """Return the boxes (..., n, 4), as corners in pixels, that raw numbers (..., n, 5 + classes) stand for.
-
-    Sides stop at 62 times the anchor's, so that no number overflows.
-    """
-    centers = (numbers[..., :2].sigmoid() + cells) * strides
-    half = sizes * numbers[..., 2:4].clamp(max=_LARGEST_LOG_SIZE).exp() / 2
-    return torch.cat([centers - half, centers + half], -1)
