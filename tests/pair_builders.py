@@ -208,3 +208,23 @@ def caption_listing(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(json.dumps({"images": rows, "dataset": "rsicd"}), encoding="utf-8")
     return folder
+
+
+def captioned_scenes(
+    folder: Path, count: int = 12, size: int = 32, bands: int = 3, dtype: str = "uint8", seed: int = 0
+) -> Path:
+    """Write captions as labels: chips of one colour each, in turn, with two sentences that say which."""
+    rng = np.random.default_rng(seed)
+    names = class_names((1, 2, 3))
+    images, rows = [], []
+    for index in range(count):
+        position, stem = index % len(names), f"{index:012d}"
+        color = signature(position, len(names), bands)[:, None, None]
+        images.append(paint(np.broadcast_to(color, (bands, size, size)), dtype, rng))
+        write_raster(folder / "images" / f"{stem}.tif", images[-1])
+        name = names[position]
+        texts = [f"A chip full of {name}.", f"There is {name} in the middle and all around"]
+        write_voc_xml(folder / "labels" / f"{stem}.xml", (size, size), [(text, (0, 0, size, size)) for text in texts], bands)
+        rows.append(f"images\\{stem}.tif  labels\\{stem}.xml")
+    write_metadata(folder, "MultiLabeled_Tiles", images, (), rows, extra={"SingleLabelFieldFound": "Caption"})
+    return folder

@@ -62,7 +62,7 @@ _ROWS = (
     Row("PIX2PIXHD", "Pix2PixHD (paired image translation, high resolution)"),
     Row("CYCLEGAN", "CycleGAN (unpaired image translation)"),
     Row("SUPERRESOLUTION", "Super-resolution (image translation)"),
-    Row("IMAGECAPTIONER", "Image captioner (image to text)"),
+    Row("IMAGECAPTIONER", "Image captioner (image to text)", "chipwright.models.image_captioner:IMAGECAPTIONER"),
     Row("SIAMMASK", "SiamMask (single-object tracking)"),
     Row("DEEPSORT", "DeepSORT (many-object tracking)"),
     Row("MAXDEEPLAB", "MaX-DeepLab (panoptic segmentation)"),

@@ -186,7 +186,7 @@ def _spec(
         classes=chips.classes,
         bands=chips.bands,
         dtype=chips.dtype,
-        chip_size=(arguments.chip_size, arguments.chip_size) if arguments.chip_size else chips.tile_size,
+        chip_size=model.chip_size(chips, arguments),
         normalization=normalization,
         statistics=chips.statistics,
         metadata_format=chips.format,
@@ -215,6 +215,8 @@ def _network(
     network = model.build(spec, start.weights)
     bones = {name: module for name, module in network.named_modules() if isinstance(module, Backbone)}
     held = bool(start.weights and start.weights.folded)
+    if start.package is None and start.saved is None:
+        notes += model.initialize(network, spec)
     if start.package is not None:
         report = match_state(network, start.package.state(), start.package.spec, spec)
         notes += report.sentences

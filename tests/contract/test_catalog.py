@@ -40,6 +40,7 @@ TOYS = {
     "RCNN_Masks": mask_builders.discs,
     "ChangeDetection": pair_builders.change_pairs,
     "TimeSeries": mask_builders.seasons,
+    "ImageCaptioning": pair_builders.captioned_scenes,
 }
 LINES = ("HED_EDGEDETECTOR", "BDCN_EDGEDETECTOR", "MULTITASK_ROADEXTRACTOR", "CONNECTNET")
 """Types of one class that lies in lines."""

@@ -29,7 +29,7 @@ class Panel:
         palette: colours by class index for `classes`.
         boxes: (count, 4) pixels, with `box_texts` and `box_colors`.
         masks: bool (count, height, width), outlined, with `mask_colors`.
-        text: a line under the picture (a class and its score, a caption).
+        text: what stands under the picture (a class and its score), lines apart by line breaks.
         good: whether the prediction is right, where that can be said; colours the text.
     """
 

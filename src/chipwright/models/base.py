@@ -145,6 +145,10 @@ class ModelType(ABC):
         """Return the scaling of the chips' images; `weights` are the (mean, deviation) that pretrained weights ask for."""
         return choose_normalization(chips, weights)
 
+    def chip_size(self, chips: ChipSet, arguments: Arguments) -> tuple[int, int]:
+        """Return (width, height) in pixels that the network is trained on: the argument's, or the tiles'."""
+        return (arguments.chip_size, arguments.chip_size) if arguments.chip_size else chips.tile_size
+
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what is fitted on the training split (class weights, anchors, ...) as JSON data for `ModelSpec.fitted`.
 
@@ -155,6 +159,13 @@ class ModelType(ABC):
     @abstractmethod
     def build(self, spec: ModelSpec, weights: BackboneWeights | None) -> nn.Module:
         """Return the network; `weights` are the backbone's, or None for random ones (loading a package passes None)."""
+
+    def initialize(self, network: nn.Module, spec: ModelSpec) -> list[str]:
+        """Give a new network first values from files that arguments name, and return what to say of it.
+
+        Not called for networks whose weights come from a package or a checkpoint: those files need not be there any more.
+        """
+        return []
 
     @abstractmethod
     def task(self, spec: ModelSpec) -> Task:

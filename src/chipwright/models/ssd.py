@@ -96,7 +96,7 @@ class SsdType(DetectorType):
         """Raise `DataError` where no chip has a box, `OptionError` where a grid's cells would be under two pixels."""
         super().check(chips, arguments)
         assert isinstance(arguments, SsdArguments)
-        side, finest = min(_size(chips, arguments)), max(arguments.grids or [1])
+        side, finest = min(self.chip_size(chips, arguments)), max(arguments.grids or [1])
         if side / finest < SMALLEST_CELL:
             most = int(side / SMALLEST_CELL)
             raise OptionError(
@@ -115,7 +115,7 @@ class SsdType(DetectorType):
         from chipwright.networks.grid_fitting import SQUARE, grid_cells, pick_grids, pick_ratios
 
         assert isinstance(arguments, SsdArguments)
-        size, boxes = _size(chips, arguments), boxes_of(chips)
+        size, boxes = self.chip_size(chips, arguments), boxes_of(chips)
         notes: list[str] = []
         fitted: dict[str, Any] = {}
         if arguments.grids is None and earlier is not None:
@@ -174,10 +174,6 @@ class SsdType(DetectorType):
             "Zooms": list(spec.fitted.get("zooms", spec.arguments["zooms"])),
             "Ratios": [list(pair) for pair in spec.fitted.get("ratios", spec.arguments["ratios"])],
         }
-
-
-def _size(chips: ChipSet, arguments: SsdArguments) -> tuple[int, int]:
-    return (arguments.chip_size, arguments.chip_size) if arguments.chip_size else chips.tile_size
 
 
 def _misfit(boxes: Any, cells: Any, arguments: SsdArguments, zooms: Any, ratios: Any) -> list[str]:

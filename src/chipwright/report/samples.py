@@ -125,13 +125,14 @@ def _titled(lines: Sequence[_Line]) -> list[bool]:
 
 
 def _wrapped(panel: Panel, size: int) -> list[str]:
-    """Return the text under a panel in lines that fit its width, at most four."""
+    """Return the text under a panel in lines that fit its width, at most four of each line that it is written in."""
     if not panel.text:
         return []
     mark = {True: "✓ ", False: "✗ ", None: ""}[panel.good]
     across = max(8, int(size / (_pixels(10) * 0.56)))
-    text = "".join(character if character.isprintable() else " " for character in mark + panel.text)
-    return textwrap.wrap(text, across, max_lines=4, placeholder=" …") or [mark.strip()]
+    written = ["".join(character if character.isprintable() else " " for character in line) for line in panel.text.split("\n")]
+    lines = [textwrap.wrap(line, across, max_lines=4, placeholder=" …") for line in [mark + written[0], *written[1:]]]
+    return [line for wrapped in lines for line in wrapped] or [mark.strip()]
 
 
 def _pixels(points: float) -> float:

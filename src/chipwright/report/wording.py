@@ -131,6 +131,10 @@ METRICS: dict[str, Metric] = {
     "corpus_bleu": Metric(
         "BLEU", "How many word sequences of the captions occur in the true ones; 1 is the most.", "score", True
     ),
+    **{
+        f"bleu_{order}": Metric(f"BLEU-{order}", f"BLEU over sequences of up to {words}; 1 is the most.", "score", True)
+        for order, words in ((1, "one word"), (2, "two words"), (3, "three words"))
+    },
     "cider": Metric("CIDEr", "Agreement of the captions with the true ones, rare words counting more.", "number", True),
     "mae": Metric("mean absolute error", "How far values are off on average.", "number", False),
     "rmse": Metric("root mean square error", "How far values are off, large errors counting more.", "number", False),

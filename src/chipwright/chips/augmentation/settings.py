@@ -64,6 +64,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "pixels": {**_LIGHT, "rotation": 45.0, "zoom": (1.0, 1.5)},
     "change": {"brightness": (0.35, 0.65), "contrast": (0.7, 1.43), "rotation": 10.0, "zoom": (1.0, 1.1)},
     "tiles": {**_LIGHT, "rotation": 30.0},
+    "captions": {**_LIGHT, "horizontal_flip": False, "vertical_flip": False, "quarter_turn": False},
     "translation": {},
 }
 _ORIENTED_ROTATION = 10.0
@@ -85,6 +86,7 @@ def default_augmentation(kind: str, image_space: str, square: bool = True) -> Au
     - "change": `get_transforms(max_lighting=0.3)` without its warp: rotation to 10 degrees, zoom to 1.1. Each date has
       its own light.
     - "tiles": rotation up to 30 degrees in half of the samples, crop, symmetries, light as for boxes.
+    - "captions": crop and light. Captions say left, right and top: a mirrored or turned chip makes them false.
     - "translation" (one image is made from the other): crop and symmetries, which move pixels whole. Light would change
       what is to be learnt, and interpolation would teach smooth images, so neither is changed, where the reference
       takes the defaults of `get_transforms` for some.
@@ -99,13 +101,8 @@ def default_augmentation(kind: str, image_space: str, square: bool = True) -> Au
     if kind not in _KINDS:
         raise ValueError(f"no augmentation for {kind!r}; known: {', '.join(_KINDS)}")
     upright = image_space != "MAP_SPACE"
-    found = Augmentation(
-        random_crop=True,
-        horizontal_flip=True,
-        vertical_flip=not upright,
-        quarter_turn=not upright and square,
-        **_KINDS[kind],
-    )
+    symmetries = {"horizontal_flip": True, "vertical_flip": not upright, "quarter_turn": not upright and square}
+    found = Augmentation(random_crop=True, **(symmetries | _KINDS[kind]))
     return found.model_copy(update={"rotation": min(found.rotation, _ORIENTED_ROTATION)}) if upright else found
 
 
