@@ -42,6 +42,8 @@ TOYS = {
     "TimeSeries": mask_builders.seasons,
     "ImageCaptioning": pair_builders.captioned_scenes,
 }
+VECTORS = ("PASCAL_VOC_rectangles", "RCNN_Masks", "Labeled_Tiles", "ImageCaptioning")
+"""Formats whose types put outlines on a map, not pixels."""
 LINES = ("HED_EDGEDETECTOR", "BDCN_EDGEDETECTOR", "MULTITASK_ROADEXTRACTOR", "CONNECTNET")
 """Types of one class that lies in lines."""
 
@@ -220,7 +222,7 @@ def test_it_goes_onto_a_map(model: ModelType, trained: Any, tmp_path: Path) -> N
     chip = read_chips([chips]).chips[0]
     given: dict[str, Any] = {"second": chip.images[1]} if len(chip.images) > 1 else {}
     loaded = chipwright.load(out, processor_type="CPU")
-    kind = "gpkg" if loaded.type.formats[0] in ("PASCAL_VOC_rectangles", "RCNN_Masks", "Labeled_Tiles") else "tif"
+    kind = "gpkg" if loaded.type.formats[0] in VECTORS else "tif"
     kind = "tif" if model.keyword == "PSETAE" else kind
     done = chipwright.predict(loaded, chip.images[0], tmp_path / f"map.{kind}", **given)
     assert [path.name for path in done.outputs] == [f"map.{kind}"]

@@ -10,6 +10,7 @@ import shapely
 from chipwright import console
 from chipwright.errors import OptionError
 from chipwright.model import Model, load_model
+from chipwright.prediction.captions import predict_captions
 from chipwright.prediction.classes import predict_classes
 from chipwright.prediction.job import Job, planned
 from chipwright.prediction.labels import predict_labels
@@ -19,6 +20,7 @@ from chipwright.prediction.source import Source
 from chipwright.prediction.windows import Plan
 from chipwright.prediction.work import check_output
 from chipwright.raster.imagery import rasters_in
+from chipwright.tasks.captions import CaptionTask
 from chipwright.tasks.classification import ClassificationTask
 from chipwright.tasks.detection import DetectionTask
 from chipwright.tasks.pixels import PixelTask
@@ -27,7 +29,11 @@ _KINDS = (
     (PixelTask, "classes", predict_classes),
     (DetectionTask, "objects", predict_objects),
     (ClassificationTask, "labels", predict_labels),
+    (CaptionTask, "captions", predict_captions),
 )
+
+_OF_PLACES = ("labels", "captions")
+"""Kinds that see features, or tiles, as a whole."""
 
 
 def predict(options: PredictOptions, model: Model | None = None) -> Predicted:
@@ -54,8 +60,8 @@ def predict(options: PredictOptions, model: Model | None = None) -> Predicted:
     if found is None:
         raise OptionError(f"{model.name} is a {model.spec.model_type}, which gives nothing that goes onto a map.")
     kind, run = found
-    if options.features is not None and kind != "labels":
-        raise OptionError(f"--features are labelled by classifiers; {model.name} is a {model.spec.model_type}.")
+    if options.features is not None and kind not in _OF_PLACES:
+        raise OptionError(f"--features are labelled by classifiers and captioners; {model.name} is a {model.spec.model_type}.")
     before = model.task.score_threshold
     if options.threshold is not None:
         model.task.score_threshold = options.threshold
@@ -87,7 +93,7 @@ def predict(options: PredictOptions, model: Model | None = None) -> Predicted:
 
 def _by(plan: Plan, kind: str) -> str:
     """Return by which windows, in words."""
-    if kind == "labels":
+    if kind in _OF_PLACES:
         return ""
     if len(plan) == 1:
         return " in one window"

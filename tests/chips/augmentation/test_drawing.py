@@ -16,7 +16,7 @@ from chipwright.chips.augmentation.scene import Scene, apply
 from chipwright.chips.chipset import IGNORE
 from chipwright.chips.instances import boxes_of
 
-KINDS = ("boxes", "instances", "pixels", "change", "tiles", "translation")
+KINDS = ("boxes", "instances", "pixels", "change", "tiles", "captions", "translation")
 SPACES = ("MAP_SPACE", "PIXEL_SPACE")
 WILD = {"rotation": 180.0, "rotation_share": 1.0, "zoom": [0.5, 2.0], "zoom_share": 1.0}
 EXACT = {"rotation": 0.0, "zoom": [1.0, 1.0]}
