@@ -169,6 +169,12 @@ def test_a_long_caption_is_wrapped_below_its_picture() -> None:
     assert short.shape[0] < long.shape[0] < short.shape[0] + 100
 
 
+def test_lines_of_a_text_are_drawn_one_below_the_other() -> None:
+    one = drawn([[Panel("Chip", GREY, text="True: a road Predicted: a pool")]])
+    two = drawn([[Panel("Chip", GREY, text="True: a road\nPredicted: a pool")]])
+    assert two.shape[0] > one.shape[0]
+
+
 def test_no_samples_no_picture() -> None:
     assert samples_picture([]) is None
     assert samples_picture([[]]) is None

@@ -15,7 +15,7 @@ SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")
 """How these tokens are spelled in a vocabulary."""
 
 _LEAST = 2
-"""Occurrences that make a word known; those seen once teach what an unknown word is, as fastai has it."""
+"""Occurrences that make a word known; those seen once teach what an unknown word is."""
 
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # kana and Han, which are written without spaces
 _WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W_])+(?:['’-](?:(?![{_UNSPACED}])[^\W_])+)*")
