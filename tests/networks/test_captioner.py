@@ -111,6 +111,15 @@ def test_a_sequence_is_cut_at_the_longest_and_avoids_what_is_never_said() -> Non
     assert 4 not in search(2, never=(4,))[0]
 
 
+def test_an_end_before_the_shortest_is_not_taken() -> None:
+    state, step = table({START: {END: 0.9, 3: 0.1}})
+    tokens, scores, _ = beam_search(step, state, start=START, end=END, width=2, longest=4)
+    assert tokens[0, 0] == END
+    tokens, scores, _ = beam_search(step, state, start=START, end=END, width=2, longest=4, shortest=1)
+    assert tokens[0, :2].tolist() == [3, END]
+    assert scores.item() == pytest.approx(math.log(0.1))
+
+
 def test_samples_do_not_mix() -> None:
     network = decoder().eval()
     features = torch.randn(3, 4, 6)
@@ -136,7 +145,7 @@ def test_the_widest_beam_finds_the_likeliest_of_all() -> None:
     features = torch.randn(1, 4, 6)
     tokens, scores, _ = network.search(features, start=START, end=END, longest=2, width=9)
     first = network(features, torch.tensor([[START]]))[0, 0].log_softmax(0)
-    best = first[END].item()
+    best = -math.inf
     for word in set(range(9)) - {END}:
         second = network(features, torch.tensor([[START, word]]))[0, 1].log_softmax(0)
         best = max(best, (first[word] + second.max()).item())

@@ -42,5 +42,7 @@ def test_a_caption_is_put_together_up_to_its_end() -> None:
 def test_a_damaged_vocabulary_is_refused() -> None:
     with pytest.raises(PackageError, match="A vocabulary begins with"):
         Vocabulary(["road"])
+    with pytest.raises(PackageError, match="A vocabulary begins with"):
+        Vocabulary([*SPECIAL, 5])  # type: ignore[list-item]
     with pytest.raises(PackageError, match="each word once"):
         Vocabulary([*SPECIAL, "road", "road"])

@@ -12,16 +12,13 @@ from chipwright.chips.chipset import ChipSet
 from chipwright.errors import DataError, OptionError, listed
 from chipwright.models.base import Arguments, BackboneArguments, BackboneRule, ModelType, Tiny
 from chipwright.spec import ModelSpec
-from chipwright.tasks.words import SPECIAL, Vocabulary, words_of
+from chipwright.tasks.words import LENGTHS, SPECIAL, Vocabulary, words_of
 
 if TYPE_CHECKING:
     from torch import nn
 
     from chipwright.networks.weights import BackboneWeights
     from chipwright.tasks.base import Task
-
-_LENGTHS = (20, 100)
-"""Least and most words that a caption may have, within which it may be as long as the longest one learnt from."""
 
 
 class DecodeParams(BaseModel):
@@ -117,7 +114,7 @@ class ImageCaptionerModel(ModelType):
         vocabulary = Vocabulary(earlier["vocabulary"]) if earlier else Vocabulary.fit(captions)
         words = {word for text in captions for word in words_of(text)}
         unknown = sum(word not in vocabulary for word in words)
-        least, most = _LENGTHS
+        least, most = LENGTHS
         longest = min(max(least, *(len(words_of(text)) for text in captions)), most)
         source = "the pretrained model" if earlier else f"{len(captions)} captions"
         note = f"Vocabulary: {len(vocabulary) - len(SPECIAL)} words of {source}"

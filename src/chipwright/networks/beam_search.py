@@ -13,7 +13,7 @@ Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
 
 def beam_search(
-    step: Step, state: State, *, start: int, end: int, width: int, longest: int, never: Sequence[int] = ()
+    step: Step, state: State, *, start: int, end: int, width: int, longest: int, shortest: int = 0, never: Sequence[int] = ()
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return each sample's likeliest sequence of those found with `width` kept at every step; 1 is greedy search.
 
@@ -26,6 +26,7 @@ def beam_search(
         start, end: tokens that begin and end a sequence.
         width: sequences kept.
         longest: tokens after which a sequence is cut.
+        shortest: least tokens before the end.
         never: tokens that are not to be said.
 
     Returns:
@@ -39,11 +40,11 @@ def beam_search(
     scores = torch.full((samples, width), -torch.inf, device=device)
     scores[:, 0] = 0
     tokens = torch.full((samples, width, 1), start, dtype=torch.long, device=device)
-    for _ in range(longest):
+    for said in range(longest):
         last = tokens[:, :, -1].flatten()
         log_probabilities, state = step(last, state)
         log_probabilities = log_probabilities.float().clone()
-        log_probabilities[:, list(never)] = -torch.inf
+        log_probabilities[:, [*never, end] if said < shortest else list(never)] = -torch.inf
         ended = last == end
         log_probabilities[ended] = -torch.inf
         log_probabilities[ended, end] = 0

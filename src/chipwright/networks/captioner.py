@@ -118,7 +118,7 @@ class AttentionDecoder(nn.Module):
     def search(
         self, features: Tensor, *, start: int, end: int, longest: int, width: int = BEAM_WIDTH, never: tuple[int, ...] = ()
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the likeliest captions of `features` (batch, cells, embed_size); see `beam_search`."""
+        """Return the likeliest captions, of a word at least, of `features` (batch, cells, embed_size); see `beam_search`."""
         state = self.start(features)
         features = features.repeat_interleave(width, 0)
         keys = self.keys(features)
@@ -127,4 +127,4 @@ class AttentionDecoder(nn.Module):
             logits, state, _ = self.step(words, state, features, keys)
             return logits.float().log_softmax(1), state
 
-        return beam_search(step, state, start=start, end=end, width=width, longest=longest, never=never)
+        return beam_search(step, state, start=start, end=end, width=width, longest=longest, shortest=1, never=never)

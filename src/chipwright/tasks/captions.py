@@ -20,7 +20,7 @@ from chipwright.networks.captioner import Captioner
 from chipwright.spec import ModelSpec
 from chipwright.tasks.base import Batch, Networks, Phase, Reader, Sample, Task
 from chipwright.tasks.caption_metrics import Caption, CaptionMetrics
-from chipwright.tasks.words import END, PAD, START, UNKNOWN, Vocabulary
+from chipwright.tasks.words import END, LENGTHS, PAD, START, UNKNOWN, Vocabulary
 
 
 class CaptionTask(Task):
@@ -43,7 +43,7 @@ class CaptionTask(Task):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
         self.vocabulary = Vocabulary(spec.fitted["vocabulary"])
-        self.longest = int(spec.fitted["longest"])
+        self.longest = min(int(spec.fitted["longest"]), LENGTHS[1])
         self.teacher_forcing = float(spec.arguments.get("decode_params", {}).get("teacher_forcing", 1))
 
     # -- samples
@@ -99,7 +99,7 @@ class CaptionTask(Task):
         return [Caption(text, score) for group in groups for text, score in self._said(captioner, captioner.encode(group))]
 
     def _said(self, network: Captioner, features: Tensor) -> list[tuple[str, float]]:
-        """Return caption and score for each row of features, by beam search; a caption has a word at least."""
+        """Return caption and score for each row of features, by beam search."""
         tokens, scores, lengths = network.decoder.search(
             features, start=START, end=END, longest=self.longest, never=(PAD, START, UNKNOWN)
         )

@@ -14,6 +14,9 @@ PAD, START, END, UNKNOWN = range(4)
 SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")
 """How these tokens are spelled in a vocabulary."""
 
+LENGTHS = (20, 100)
+"""Words that a caption may have in any case, and at most; between them it may be as long as the longest one learnt from."""
+
 _LEAST = 2
 """Occurrences that make a word known; those seen once teach what an unknown word is."""
 
@@ -39,7 +42,8 @@ class Vocabulary:
 
     def __init__(self, tokens: Sequence[str]) -> None:
         self.tokens = tuple(tokens)
-        if self.tokens[: len(SPECIAL)] != SPECIAL or len(set(self.tokens)) != len(self.tokens):
+        texts = all(isinstance(token, str) for token in self.tokens)
+        if not texts or self.tokens[: len(SPECIAL)] != SPECIAL or len(set(self.tokens)) != len(self.tokens):
             raise PackageError(f"A vocabulary begins with {', '.join(SPECIAL)} and names each word once; this one does not.")
         self._numbers = {token: number for number, token in enumerate(self.tokens)}
 
