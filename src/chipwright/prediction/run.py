@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import rasterio
 import shapely
 
 from chipwright import console
@@ -19,7 +20,7 @@ from chipwright.prediction.options import Predicted, PredictOptions
 from chipwright.prediction.source import Source
 from chipwright.prediction.windows import Plan
 from chipwright.prediction.work import check_output
-from chipwright.raster.imagery import rasters_in
+from chipwright.raster.imagery import CACHE, rasters_in
 from chipwright.tasks.captions import CaptionTask
 from chipwright.tasks.classification import ClassificationTask
 from chipwright.tasks.detection import DetectionTask
@@ -66,7 +67,7 @@ def predict(options: PredictOptions, model: Model | None = None) -> Predicted:
     if options.threshold is not None:
         model.task.score_threshold = options.threshold
     try:
-        with Source(model, rasters, second, options.cell_size) as source:
+        with rasterio.Env(GDAL_CACHEMAX=CACHE), Source(model, rasters, second, options.cell_size) as source:
             job = Job(options, model, source, planned(options, model, source))
             plan = job.plan
             size = f"{source.grid.width} x {source.grid.height} pixels"

@@ -20,12 +20,9 @@ from chipwright.errors import DataError, OptionError, listed
 from chipwright.raster.background import ahead
 from chipwright.raster.cutting import Cut, Labels, check_alike
 from chipwright.raster.export_options import Exported, ExportOptions, check_together
-from chipwright.raster.imagery import rasters_in
+from chipwright.raster.imagery import CACHE, rasters_in
 from chipwright.raster.truth import PolygonTruth
 from chipwright.raster.vector_files import read_features
-
-_CACHE = 256 * 2**20
-"""Bytes of blocks that GDAL keeps: a few rows of chips of a wide raster, whatever share of memory GDAL would take."""
 
 _AHEAD = 4
 """Chips read while others are written."""
@@ -49,7 +46,7 @@ def export(options: ExportOptions) -> Exported:
         options = options.model_copy(update={"blacken_around_feature": False})
     left_out: Counter[str] = Counter()
     with ExitStack() as stack:
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_CACHE))
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE))
         cuts = [stack.enter_context(closing(cut)) for cut in _cuts(options, left_out)]
         facts = _facts(options, cuts)
         with open_writer(options.out_folder, options.keyword, facts, overwrite=options.overwrite) as writer:

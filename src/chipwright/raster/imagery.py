@@ -26,6 +26,9 @@ from chipwright.chips.reading import own_mask, valid_pixels
 from chipwright.errors import ChipwrightError, DataError, listed
 from chipwright.raster.grid import Grid, Tile
 
+CACHE = 256 * 2**20
+"""Bytes of blocks that GDAL keeps: a few rows of tiles of a wide raster, whatever share of memory GDAL would take."""
+
 _OPEN = 32
 """Most files that a mosaic holds open."""
 
