@@ -105,7 +105,7 @@ def fitted_anchors(
     """Return nine anchors as (width, height) in pixels by rising area, and what to say of them.
 
     Those `given` come first, then a pretrained model's own, `earlier`, since its heads know no others. Else each scale's three
-    are clustered from the boxes of the sizes that the paper gives to it, and are the paper's where there are fewer than three sizes.
+    are clustered from the boxes of the sizes that the paper gives to it, and are the paper's where these are fewer than three.
     """
     from chipwright.networks.anchor_shapes import cluster_shapes, shape_overlaps
     from chipwright.networks.yolov3 import ANCHORS_PER_SCALE, COCO_ANCHORS, STRIDES
