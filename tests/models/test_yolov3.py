@@ -97,21 +97,31 @@ def test_data_without_any_box_cannot_be_trained_on() -> None:
         YOLOV3.check(chips(0, 0), YoloArguments())
 
 
-def test_anchors_are_clustered_from_the_boxes_and_said() -> None:
-    fitted = YOLOV3.fit(chips(30, 0, 30), YoloArguments())
+def test_each_scales_anchors_are_clustered_from_boxes_of_its_sizes_and_said() -> None:
+    fitted = YOLOV3.fit(chips(60, 0, 60, sides=(20.0, 60.0)), YoloArguments())
 
-    anchors = np.array(fitted["anchors"])
-    assert anchors.shape == (9, 2)
-    assert (np.diff(anchors.prod(1)) >= 0).all()
-    assert 20 <= anchors.min() <= anchors.max() <= 60
-    assert fitted["notes"][0].startswith("Anchors clustered from 60 boxes: ")
+    anchors = np.array(fitted["anchors"]).reshape(3, 3, 2)
+    sides = np.sqrt(anchors.prod(2))
+    assert (np.diff(sides[:2].ravel()) > 0).all()
+    assert 20 <= sides[0].min() <= sides[0].max() <= 34.5 <= sides[1].min() <= sides[1].max() <= 60
+    assert anchors[2].tolist() == [list(size) for size in COCO_ANCHORS[6:]]  # no box is that large
+    assert fitted["notes"][0].startswith("Anchors clustered from 120 boxes (")
+    assert "those of stride 32 are the paper's" in fitted["notes"][0]
 
 
-def test_too_few_boxes_take_the_papers_anchors_and_a_note() -> None:
-    fitted = YOLOV3.fit(chips(8), YoloArguments())
+def test_objects_of_one_size_are_all_of_the_stride_that_suits_them() -> None:
+    fitted = YOLOV3.fit(chips(100, sides=(48.0, 58.0)), YoloArguments())
+
+    assert "(0 of stride 8, 100 of stride 16, 0 of stride 32)" in fitted["notes"][0]
+    assert np.array(fitted["anchors"])[3:6].min() >= 48
+    assert np.array(fitted["anchors"])[3:6].max() <= 58
+
+
+def test_chips_without_boxes_take_the_papers_anchors_and_a_note() -> None:
+    fitted = YOLOV3.fit(chips(0, 0), YoloArguments())
 
     assert fitted["anchors"] == [list(size) for size in COCO_ANCHORS]
-    assert "8 training boxes have fewer than 9 different sizes" in fitted["notes"][0]
+    assert "those of stride 8 and 16 and 32 are the paper's" in fitted["notes"][0]
 
 
 def test_a_pretrained_models_anchors_stay() -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 ANCHORS = 9
 
+SCALE_BOUNDS = (34.0, 92.0)
+"""Pixels between the box sizes (square root of the area) of the strides 8, 16 and 32: midway between the paper's anchors."""
+
 Side = Annotated[float, Field(gt=0)]
 
 
@@ -101,11 +104,11 @@ def fitted_anchors(
 ) -> tuple[list[list[float]], list[str]]:
     """Return nine anchors as (width, height) in pixels by rising area, and what to say of them.
 
-    Those `given` come first, then a pretrained model's own, `earlier`, since its heads know no others; else they are clustered
-    from the boxes, and the paper's are taken where these have fewer than nine different sizes.
+    Those `given` come first, then a pretrained model's own, `earlier`, since its heads know no others. Else each scale's three
+    are clustered from the boxes of the sizes that the paper gives to it, and are the paper's where these are fewer than three.
     """
     from chipwright.networks.anchor_shapes import cluster_shapes, shape_overlaps
-    from chipwright.networks.yolov3 import COCO_ANCHORS
+    from chipwright.networks.yolov3 import ANCHORS_PER_SCALE, COCO_ANCHORS, STRIDES
 
     if given is not None:
         return sorted(([w, h] for w, h in given), key=lambda size: size[0] * size[1]), []
@@ -113,15 +116,25 @@ def fitted_anchors(
         return earlier["anchors"], []
     boxes = boxes_of(chips)
     sizes = boxes[:, 2:] - boxes[:, :2]
-    found = cluster_shapes(sizes, ANCHORS)
-    if found is None:
-        return [list(map(float, size)) for size in COCO_ANCHORS], [
-            f"The {len(sizes)} training boxes have fewer than {ANCHORS} different sizes, so the anchors are those of the paper."
-        ]
-    anchors = np.maximum(found.round(1), 1.0)
-    overlap = shape_overlaps(sizes, anchors).max(1).mean()
+    scales = np.digitize(np.sqrt(sizes.prod(1)), SCALE_BOUNDS)
+    anchors = np.array(COCO_ANCHORS, np.float64).reshape(len(STRIDES), ANCHORS_PER_SCALE, 2)
+    counts, usual = [], []
+    for scale, stride in enumerate(STRIDES):
+        own = sizes[scales == scale]
+        found = cluster_shapes(own, ANCHORS_PER_SCALE)
+        counts.append(f"{len(own)} of stride {stride}")
+        if found is None:
+            usual.append(str(stride))
+        else:
+            anchors[scale] = np.maximum(found.round(1), 1.0)
+    anchors = anchors.reshape(ANCHORS, 2)
     text = ", ".join(f"{width:.0f} x {height:.0f}" for width, height in anchors)
-    return anchors.tolist(), [f"Anchors clustered from {len(sizes)} boxes: {text} px (mean best IoU {overlap:.2f})."]
+    note = f"Anchors clustered from {len(sizes)} boxes ({', '.join(counts)}): {text} px"
+    if len(sizes):
+        note += f" (mean best IoU {shape_overlaps(sizes, anchors).max(1).mean():.2f})"
+    if usual:
+        note += f"; those of stride {' and '.join(usual)} are the paper's, for want of boxes of three sizes there"
+    return anchors.tolist(), [note + "."]
 
 
 YOLOV3 = YoloV3()
