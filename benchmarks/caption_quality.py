@@ -8,6 +8,7 @@ of the highest BLEU-4. Training and validation chips overlap on the ground, whic
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def main() -> None:
         print(seed, found, flush=True)
     rows = [
         {"": name}
-        | {figure: mean_and_spread([one[figure] for one in runs]) for figure in FIGURES}
+        | {figure: mean_and_spread([one[figure] for one in runs]) for figure in FIGURES if not math.isnan(runs[0][figure])}
         | {"seconds": f"{sum(seconds) / len(seconds):.0f}" if name == "IMAGECAPTIONER" else ""}
         for name, runs in found.items()
     ]
