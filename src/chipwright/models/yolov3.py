@@ -117,7 +117,7 @@ def fitted_anchors(
     boxes = boxes_of(chips)
     sizes = boxes[:, 2:] - boxes[:, :2]
     scales = np.digitize(np.sqrt(sizes.prod(1)), SCALE_BOUNDS)
-    anchors = np.array(COCO_ANCHORS, np.float64).reshape(len(STRIDES), ANCHORS_PER_SCALE, 2)
+    by_scale = np.array(COCO_ANCHORS, np.float64).reshape(len(STRIDES), ANCHORS_PER_SCALE, 2)
     counts, usual = [], []
     for scale, stride in enumerate(STRIDES):
         own = sizes[scales == scale]
@@ -126,15 +126,15 @@ def fitted_anchors(
         if found is None:
             usual.append(str(stride))
         else:
-            anchors[scale] = np.maximum(found.round(1), 1.0)
-    anchors = anchors.reshape(ANCHORS, 2)
+            by_scale[scale] = np.maximum(found.round(1), 1.0)
+    anchors = by_scale.reshape(ANCHORS, 2)
     text = ", ".join(f"{width:.0f} x {height:.0f}" for width, height in anchors)
     note = f"Anchors clustered from {len(sizes)} boxes ({', '.join(counts)}): {text} px"
     if len(sizes):
         note += f" (mean best IoU {shape_overlaps(sizes, anchors).max(1).mean():.2f})"
     if usual:
         note += f"; those of stride {' and '.join(usual)} are the paper's, for want of boxes of three sizes there"
-    return anchors.tolist(), [note + "."]
+    return [[float(width), float(height)] for width, height in anchors], [note + "."]
 
 
 YOLOV3 = YoloV3()
