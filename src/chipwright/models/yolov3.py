@@ -127,14 +127,14 @@ def fitted_anchors(
             usual.append(str(stride))
         else:
             anchors[scale] = np.maximum(found.round(1), 1.0)
-    anchors = anchors.reshape(ANCHORS, 2)
-    text = ", ".join(f"{width:.0f} x {height:.0f}" for width, height in anchors)
+    flat = anchors.reshape(ANCHORS, 2)
+    text = ", ".join(f"{width:.0f} x {height:.0f}" for width, height in flat)
     note = f"Anchors clustered from {len(sizes)} boxes ({', '.join(counts)}): {text} px"
     if len(sizes):
-        note += f" (mean best IoU {shape_overlaps(sizes, anchors).max(1).mean():.2f})"
+        note += f" (mean best IoU {shape_overlaps(sizes, flat).max(1).mean():.2f})"
     if usual:
         note += f"; those of stride {' and '.join(usual)} are the paper's, for want of boxes of three sizes there"
-    return anchors.tolist(), [note + "."]
+    return flat.tolist(), [note + "."]
 
 
 YOLOV3 = YoloV3()
