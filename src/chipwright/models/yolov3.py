@@ -131,7 +131,7 @@ def fitted_anchors(
     text = ", ".join(f"{width:.0f} x {height:.0f}" for width, height in anchors)
     note = f"Anchors clustered from {len(sizes)} boxes ({', '.join(counts)}): {text} px"
     if len(sizes):
-        note += f" (mean best IoU {shape_overlaps(sizes, flat).max(1).mean():.2f})"
+        note += f" (mean best IoU {shape_overlaps(sizes, anchors).max(1).mean():.2f})"
     if usual:
         note += f"; those of stride {' and '.join(usual)} are the paper's, for want of boxes of three sizes there"
     return [[float(width), float(height)] for width, height in anchors], [note + "."]
