@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -96,3 +97,15 @@ def test_weights_of_another_model_are_not_packed(saved: Saver, tmp_path: Path) -
 def test_a_folder_without_that_model_is_refused(saved: Saver) -> None:
     with pytest.raises(PackageError, match="does not exist"):
         pack(saved(), "shrubs")
+
+
+def test_a_raster_function_outside_the_folder_is_not_packed(saved: Saver) -> None:
+    folder = saved()
+    (folder.parent / "secret.py").write_text("x = 1")
+    (folder / "Mine.py").write_text("y = 2")
+    emd = folder / "trees.emd"
+    content = json.loads(emd.read_text())
+    emd.write_text(json.dumps(content | {"InferenceFunction": "../secret.py", "ChipwrightFunction": {"onnx": "Mine.py"}}))
+    with zipfile.ZipFile(pack(folder, "trees")) as archive:
+        assert "Mine.py" in archive.namelist()
+        assert not any("secret" in name for name in archive.namelist())

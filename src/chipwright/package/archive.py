@@ -12,6 +12,9 @@ from chipwright.files import whole_file
 from chipwright.package.store import open_package
 
 CHARACTERISTICS = "ModelCharacteristics"
+FUNCTION = "ChipwrightFunction"
+"""Key of the `.emd` that the raster function reads."""
+
 REPORTS = ("model_metrics.html", "model_metrics.json")
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -49,9 +52,10 @@ def _members(folder: Path, name: str, weights: str) -> Iterator[Path]:
     if not (folder / weights).is_file():
         raise PackageError(f"The weights {folder / weights} are missing, so nothing was packed. Copy the whole folder again.")
     yield folder / weights
-    function = open_package(folder / f"{name}.emd").emd
-    for part in (function.get("InferenceFunction"), function.get("ChipwrightFunction", {}).get("onnx")):
-        if part is not None and (folder / part).is_file():
+    emd = open_package(folder / f"{name}.emd").emd
+    facts = emd.get(FUNCTION)
+    for part in (emd.get("InferenceFunction"), facts.get("onnx") if isinstance(facts, dict) else None):
+        if isinstance(part, str) and Path(part).name == part and (folder / part).is_file():  # nothing outside the folder
             yield folder / part
     yield from (folder / report for report in REPORTS if (folder / report).is_file())
     pictures = (folder / CHARACTERISTICS).rglob("*")

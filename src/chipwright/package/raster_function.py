@@ -8,12 +8,10 @@ from typing import Any
 
 from torch import nn
 
+from chipwright.package.archive import FUNCTION
 from chipwright.package.onnx import export_onnx
 from chipwright.spec import ModelSpec
 from chipwright.tasks.base import Task
-
-KEY = "ChipwrightFunction"
-"""Key of the `.emd` that the raster function reads."""
 
 PARTS = {
     "ChipwrightPixelClassifier": ("shared", "pixel_classifier"),
@@ -54,7 +52,7 @@ def write_function(folder: Path, name: str, spec: ModelSpec, network: nn.Module,
     (folder / f"{function}.py").write_text(function_source(function), encoding="utf-8", newline="\n")
     size = min(spec.chip_size)
     common = {"onnx": onnx, "padding": size // 4, "batch_size": 4, "fill": list(task.fill())}
-    return {"InferenceFunction": f"{function}.py", KEY: common | facts}
+    return {"InferenceFunction": f"{function}.py", FUNCTION: common | facts}
 
 
 def _module(name: str) -> str:
