@@ -20,7 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _no_raster_function(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the raster function out of the many models that tests train: exporting them costs more than training them."""
     if "raster_function" not in request.keywords:
-        monkeypatch.setattr("chipwright.publishing._raster_function", lambda *_: {})
+        monkeypatch.setattr("chipwright.package.raster_function.write_function", lambda *_: {})
 
 
 @pytest.fixture(scope="session")

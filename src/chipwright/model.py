@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,12 @@ from torch import nn
 from chipwright import catalog
 from chipwright.engine.devices import choose_device, choose_precision, place, start_accelerator
 from chipwright.errors import ChipwrightError, DataError, OptionError, PackageError
+from chipwright.files import write_text
 from chipwright.models.base import ModelType
 from chipwright.package import Package, open_package, pack
+from chipwright.package.archive import FUNCTION, packed_files
+from chipwright.package.emd import emd_text
+from chipwright.package.plain import finite
 from chipwright.spec import ModelSpec
 from chipwright.tasks.base import Task
 
@@ -99,7 +105,7 @@ def repackage(path: Path, form: str, out: Path | None) -> Path:
     if form == "dlpk":
         if path.suffix.lower() == ".dlpk":
             raise OptionError(f"{path} is a .dlpk already.")
-        return pack(path if path.is_dir() else path.parent, package.name, out)
+        return _pack_with_function(path, package, out)
     if form not in ("onnx", "qgis"):
         raise OptionError(f"There is no package format {form!r}; there are dlpk, onnx and qgis.")
     from chipwright.package.onnx import export_onnx
@@ -115,3 +121,24 @@ def repackage(path: Path, form: str, out: Path | None) -> Path:
         return export_for_deepness(model, target)
     scaling = model.task.inputs
     return export_onnx(model.network, scaling, len(scaling.mean), model.spec.chip_size, target, dynamic=True)
+
+
+def _pack_with_function(path: Path, package: Package, out: Path | None) -> Path:
+    """Write a model as .dlpk. A raster function that its folder lacks goes into the archive; the folder stays as it is."""
+    folder = path if path.is_dir() else path.parent
+    if FUNCTION in package.emd:
+        return pack(folder, package.name, out)
+    from chipwright.package.raster_function import function_if_possible
+
+    model = load_model(path, processor_type="CPU", gpu_id=0, precision="float32")
+    with TemporaryDirectory() as place:
+        stage = Path(place)
+        keys = function_if_possible(stage, package.name, model.spec, model.network, model.task)
+        if not keys:
+            return pack(folder, package.name, out)
+        for file in packed_files(folder, package):
+            copy = stage / file.relative_to(folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+        write_text(stage / f"{package.name}.emd", emd_text(package.emd | finite(keys)))
+        return pack(stage, package.name, out or folder / f"{package.name}.dlpk")

@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwright import console
 from chipwright.chips.balance import class_balance
 from chipwright.chips.chipset import ChipSet
 from chipwright.chips.reading import ChipReader
 from chipwright.chips.split import Split
-from chipwright.errors import ChipwrightError, MissingExtra
 
 if TYPE_CHECKING:
     from chipwright.engine.fit import FitResult
@@ -57,6 +55,7 @@ def publish(setup: Setup, result: FitResult, validation: Sequence[Any], precisio
     """Write the package and the report of a finished run and remove its checkpoints."""
     from chipwright.engine.measure import example_panels
     from chipwright.package import pack, save_package
+    from chipwright.package.raster_function import function_if_possible
     from chipwright.report import write_report
     from chipwright.report.record import RunRecord
 
@@ -93,7 +92,9 @@ def publish(setup: Setup, result: FitResult, validation: Sequence[Any], precisio
             "precision": precision,
             "augmentation": _augmentation(setup),
         }
-        keys = setup.model.emd_keys(spec) | _raster_function(setup, folder, name)
+        keys = setup.model.emd_keys(spec)
+        if options.raster_function:
+            keys |= function_if_possible(folder, name, spec, setup.network, setup.task)
         save_package(folder, name, spec, setup.network.state_dict(), keys, facts)
         out_model_file = pack(folder, name)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -112,24 +113,6 @@ def publish(setup: Setup, result: FitResult, validation: Sequence[Any], precisio
         seconds=time.perf_counter() - started,
         warnings=[*setup.chips.account.warnings, *progress.log],
     )
-
-
-def _raster_function(setup: Setup, folder: Path, name: str) -> dict[str, Any]:
-    """Write the network as ONNX and the raster function that runs it, and return the `.emd` keys that name them.
-
-    A model without them is whole for chipwright; only ArcGIS Pro cannot run it.
-    """
-    if not setup.options.raster_function:
-        return {}
-    from chipwright.package.raster_function import write_function
-
-    try:
-        return write_function(folder, name, setup.spec, setup.network, setup.task)
-    except MissingExtra as error:
-        console.say(f"The package gets no raster function for ArcGIS Pro. {error}")
-    except ChipwrightError as error:
-        console.warn(f"The package gets no raster function for ArcGIS Pro. {error}")
-    return {}
 
 
 def summarise(folders: Sequence[Path], chips: ChipSet, split: Split | None) -> DataSummary:

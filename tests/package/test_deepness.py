@@ -41,7 +41,7 @@ def train(folder: Path, keyword: str, dtype: str = "uint8", build: Any = None, *
 
 
 class Plugin:
-    """What the plugin does with a file: metadata as JSON, tiles of 8 bits divided by 255."""
+    """What the plugin does with a file: metadata as JSON, tiles of 8 bits divided by 255, then standardised."""
 
     def __init__(self, path: Path) -> None:
         self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -52,8 +52,9 @@ class Plugin:
 
     def run(self, tile: Any) -> Any:
         assert tile.dtype == np.uint8
-        images = np.float32(np.transpose(tile, (2, 0, 1))[None] * 1.0 / 255.0)
-        return self.session.run(None, {self.session.get_inputs()[0].name: images})[0]
+        mean, std = (np.array(self.metadata[f"standardization_{name}"], np.float32) for name in ("mean", "std"))
+        images = (np.float32(tile[None] * 1.0 / 255.0) - mean) / std
+        return self.session.run(None, {self.session.get_inputs()[0].name: np.transpose(images, (0, 3, 1, 2))})[0]
 
 
 def images(chips: Path) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -186,6 +187,21 @@ def test_the_package_carries_function_and_network(trained: Any) -> None:
     names = zipfile.ZipFile(model / "model.dlpk").namelist()
     assert {"ChipwrightPixelClassifier.py", "model.onnx", "model.emd", "model.safetensors"} <= set(names)
     assert chipwright.load(model / "model.dlpk").name == "model"
+
+
+def test_packing_adds_the_function_that_a_model_lacks(trained: Any, tmp_path: Path) -> None:
+    _, model = trained("UNET")
+    bare = tmp_path / "model"
+    shutil.copytree(model, bare, ignore=shutil.ignore_patterns("*.dlpk", "*.onnx", "*.py"))
+    whole = json.loads((bare / "model.emd").read_text())
+    lacking = {key: value for key, value in whole.items() if key not in ("InferenceFunction", "ChipwrightFunction")}
+    (bare / "model.emd").write_text(json.dumps(lacking))
+    before = {path: path.read_bytes() for path in bare.rglob("*") if path.is_file()}
+    with zipfile.ZipFile(chipwright.repackage(bare, "dlpk", tmp_path / "packed.dlpk")) as archive:
+        assert {"ChipwrightPixelClassifier.py", "model.onnx", "model.safetensors"} <= set(archive.namelist())
+        assert json.loads(archive.read("model.emd")) == whole
+    assert chipwright.load(tmp_path / "packed.dlpk").name == "model"
+    assert {path: path.read_bytes() for path in bare.rglob("*") if path.is_file()} == before
 
 
 def test_parameters_name_what_the_tool_asks_for(trained: Any) -> None:

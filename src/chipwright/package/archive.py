@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chipwright.errors import PackageError
 from chipwright.files import whole_file
-from chipwright.package.store import open_package
+from chipwright.package.store import Package, open_package
 
 CHARACTERISTICS = "ModelCharacteristics"
 FUNCTION = "ChipwrightFunction"
@@ -37,7 +37,7 @@ def pack(folder: Path, name: str, target: Path | None = None) -> Path:
     expected = package.weights["sha256"]
     target = target or folder / f"{name}.dlpk"
     with whole_file(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in _members(folder, name, weights):
+        for file in packed_files(folder, package):
             digest = _add(archive, file, file.relative_to(folder).as_posix())
             if file.name == weights and digest != expected:
                 raise PackageError(
@@ -47,14 +47,19 @@ def pack(folder: Path, name: str, target: Path | None = None) -> Path:
     return target
 
 
-def _members(folder: Path, name: str, weights: str) -> Iterator[Path]:
-    yield folder / f"{name}.emd"
-    if not (folder / weights).is_file():
-        raise PackageError(f"The weights {folder / weights} are missing, so nothing was packed. Copy the whole folder again.")
-    yield folder / weights
-    emd = open_package(folder / f"{name}.emd").emd
-    facts = emd.get(FUNCTION)
-    for part in (emd.get("InferenceFunction"), facts.get("onnx") if isinstance(facts, dict) else None):
+def packed_files(folder: Path, package: Package) -> Iterator[Path]:
+    """Yield the paths of the files of a model's folder that belong into its archive.
+
+    Raises:
+        PackageError: if the weights are missing.
+    """
+    yield folder / f"{package.name}.emd"
+    weights = folder / package.weights_name
+    if not weights.is_file():
+        raise PackageError(f"The weights {weights} are missing, so nothing was packed. Copy the whole folder again.")
+    yield weights
+    facts = package.emd.get(FUNCTION)
+    for part in (package.emd.get("InferenceFunction"), facts.get("onnx") if isinstance(facts, dict) else None):
         if isinstance(part, str) and Path(part).name == part and (folder / part).is_file():  # nothing outside the folder
             yield folder / part
     yield from (folder / report for report in REPORTS if (folder / report).is_file())

@@ -59,7 +59,13 @@ def export_for_deepness(model: Model, path: Path) -> Path:
 def metadata(model: Model, side: int) -> dict[str, Any]:
     """Return what the plugin reads from the file."""
     task, spec = model.task, model.spec
-    found: dict[str, Any] = {"tile_size": side, "tiles_overlap": _OVERLAP}
+    bands = len(task.inputs.mean)
+    found: dict[str, Any] = {
+        "tile_size": side,
+        "tiles_overlap": _OVERLAP,
+        "standardization_mean": [0.0] * bands,  # the graph scales by itself
+        "standardization_std": [1.0] * bands,
+    }
     cell = spec.metadata.get("MinCellSize")
     if isinstance(cell, dict) and isinstance(cell.get("x"), (int, float)) and cell["x"] > 0.001:
         found["resolution"] = round(100 * float(cell["x"]), 3)  # centimetres a pixel; finer than a millimetre are degrees
@@ -68,7 +74,7 @@ def metadata(model: Model, side: int) -> dict[str, Any]:
         return found | {
             "model_type": "Segmentor",
             "class_names": {str(index): name for index, name in enumerate(names)},
-            "seg_thresh": 0.5 if len(names) == 1 else 0.0,
+            "seg_thresh": round(float(task.score_threshold or 0.5), 4) if len(names) == 1 else 0.0,
             "seg_small_segment": 0,
         }
     return found | {

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from chipwright import console
+from chipwright.errors import ChipwrightError, MissingExtra
 from chipwright.package.archive import FUNCTION
 from chipwright.package.onnx import export_onnx
 from chipwright.spec import ModelSpec
@@ -53,6 +55,17 @@ def write_function(folder: Path, name: str, spec: ModelSpec, network: nn.Module,
     size = min(spec.chip_size)
     common = {"onnx": onnx, "padding": size // 4, "batch_size": 4, "fill": list(task.fill())}
     return {"InferenceFunction": f"{function}.py", FUNCTION: common | facts}
+
+
+def function_if_possible(folder: Path, name: str, spec: ModelSpec, network: nn.Module, task: Task) -> dict[str, Any]:
+    """Do as `write_function` does, or say in a line why there is none: without it a model is whole for all but ArcGIS Pro."""
+    try:
+        return write_function(folder, name, spec, network, task)
+    except MissingExtra as error:
+        console.say(f"The package gets no raster function for ArcGIS Pro. {error}")
+    except ChipwrightError as error:
+        console.warn(f"The package gets no raster function for ArcGIS Pro. {error}")
+    return {}
 
 
 def _module(name: str) -> str:
