@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from chipwright.chips.chipset import ChipSet
 from chipwright.errors import DataError, listed
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
 
     from chipwright.networks.weights import BackboneWeights
     from chipwright.tasks.base import Task
+
+SR3 = "SR3"
+"""The backbone keyword of the diffusion model."""
 
 
 class SuperresolutionArguments(BackboneArguments):
@@ -33,6 +35,33 @@ class SuperresolutionArguments(BackboneArguments):
     perceptual_weights: str = Field(
         "imagenet", description="Weights of that VGG16 (with batch normalisation): imagenet, or a file."
     )
+    inner_channel: int = Field(64, ge=8, le=512, description="SR3: channels at the finest resolution.")
+    norm_groups: int = Field(32, ge=1, description="SR3: groups of the normalisations; a divisor of inner_channel.")
+    channel_mults: list[Annotated[int, Field(ge=1, le=64)]] = Field(
+        [1, 2, 4, 4, 8, 8], min_length=1, max_length=8, description="SR3: multiples of inner_channel, one a resolution."
+    )
+    attn_res: int | list[int] = Field(16, description="SR3: resolutions, in pixels of a chip, with attention.")
+    res_blocks: int = Field(3, ge=1, le=16, description="SR3: residual blocks a resolution.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="SR3: share of activations dropped in each block.")
+    schedule: Literal["linear", "warmup10", "warmup50", "const", "jsd", "cosine"] = Field(
+        "linear", description="SR3: how the noise grows from step to step."
+    )
+    n_timestep: int = Field(1000, ge=2, le=10000, description="SR3: steps from the image to noise.")
+    linear_start: float = Field(1e-6, gt=0, lt=1, description="SR3: noise of the first step.")
+    linear_end: float = Field(1e-2, gt=0, lt=1, description="SR3: noise of the last step.")
+    sampling_steps: int = Field(
+        100,
+        ge=1,
+        le=10000,
+        description="SR3: steps from noise to the image, each a pass through the network; n_timestep at most.",
+    )
+    sampling_seed: int = Field(0, ge=0, description="SR3: seed of the noise that images are drawn from.")
+
+    @model_validator(mode="after")
+    def _divided(self) -> SuperresolutionArguments:
+        if self.inner_channel % self.norm_groups:
+            raise ValueError(f"norm_groups {self.norm_groups} does not divide inner_channel {self.inner_channel}")
+        return self
 
 
 class Superresolution(ModelType):
@@ -48,7 +77,8 @@ class Superresolution(ModelType):
     data_hint = "It needs images alone, at the fine cell size: export them as Export Tiles."
     arguments: ClassVar[type[Arguments]] = SuperresolutionArguments
     monitors = ("valid_loss", "psnr", "ssim")
-    backbones = BackboneRule("RESNET34", ("resnet",))
+    backbones = BackboneRule("RESNET34", ("resnet", "sr3"))
+    whole_networks = frozenset({SR3})
     tiny = Tiny(arguments={"perceptual_loss": False}, epochs=12)
     emd: ClassVar[dict[str, Any]] = {
         "ModelConfiguration": "_superres",
@@ -65,35 +95,61 @@ class Superresolution(ModelType):
                 "blurs them itself. Export Tiles from one raster, or take PIX2PIX for pairs."
             )
 
-    def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return nothing but a note; the weights of the perceptual loss must be at hand before the training starts."""
-        assert isinstance(arguments, SuperresolutionArguments)
-        if not arguments.perceptual_loss:
-            return {}
+    def requirements(self, spec: ModelSpec) -> list[str]:
+        """See that the perceptual loss has its weights."""
+        if spec.backbone == SR3 or not spec.arguments["perceptual_loss"]:
+            return []
         from chipwright.networks.perceptual import SUPERRESOLUTION_NETWORK, find_perceptual_weights
         from chipwright.tasks.superresolution import WITHOUT
 
-        weights = find_perceptual_weights(SUPERRESOLUTION_NETWORK, arguments.perceptual_weights, WITHOUT)
-        return {"notes": [f"Perceptual loss: {weights.source}."]}
+        weights = find_perceptual_weights(SUPERRESOLUTION_NETWORK, spec.arguments["perceptual_weights"], WITHOUT)
+        return [f"Perceptual loss: {weights.source}."]
 
     def build(self, spec: ModelSpec, weights: BackboneWeights | None) -> nn.Module:
         """Return the network."""
+        if spec.backbone == SR3:
+            return _sr3(spec)
         from chipwright.networks.superresolution import SuperresolutionUnet
 
         return SuperresolutionUnet(self.backbone(spec, weights))
 
     def task(self, spec: ModelSpec) -> Task:
         """Return super-resolution."""
-        from chipwright.tasks.superresolution import SuperresolutionTask
+        from chipwright.tasks.superresolution import DiffusionTask, SuperresolutionTask
 
+        if spec.backbone == SR3:
+            return DiffusionTask(spec)
         return SuperresolutionTask(spec)
+
+    def onnx_obstacle(self, spec: ModelSpec) -> str | None:
+        """Return why SR3 does not export."""
+        return "SR3 draws an image in many passes through its network, not in one." if spec.backbone == SR3 else None
 
     def emd_keys(self, spec: ModelSpec) -> dict[str, Any]:
         """Return the family's keys."""
         return super().emd_keys(spec) | {
             "downsample_factor": spec.arguments["downsample_factor"],
             "n_channel": len(spec.bands),
+            "ModelArch": SR3 if spec.backbone == SR3 else "UNet",
         }
+
+
+def _sr3(spec: ModelSpec) -> nn.Module:
+    """Return the network of SR3."""
+    from chipwright.networks.sr3 import Sr3Unet
+
+    given = spec.arguments
+    attention = given["attn_res"]
+    return Sr3Unet(
+        len(spec.bands),
+        min(spec.chip_size),
+        width=given["inner_channel"],
+        groups=given["norm_groups"],
+        multipliers=given["channel_mults"],
+        attention_at=[attention] if isinstance(attention, int) else attention,
+        blocks=given["res_blocks"],
+        dropout=given["dropout"],
+    )
 
 
 SUPERRESOLUTION = Superresolution()

@@ -21,8 +21,9 @@ from chipwright.networks.perceptual import (
     find_perceptual_weights,
     superresolution_loss,
 )
-from chipwright.spec import ModelSpec
-from chipwright.tasks.base import Batch, Networks, Phase, Reader, Sample
+from chipwright.networks.sr3 import Diffusion
+from chipwright.spec import ModelSpec, Normalization
+from chipwright.tasks.base import Batch, Networks, ParameterGroup, Phase, Reader, Sample
 from chipwright.tasks.images import ImageTask, degraded, unit_scaling
 
 WITHOUT = "train on pixels alone with --arg perceptual_loss=False"
@@ -87,3 +88,56 @@ class SuperresolutionTask(ImageTask):
         """Return L1 of the pixels and the images."""
         made = self.make(network, batch["image"])
         return {"pixel": F.l1_loss(made.float(), self.truth(batch))}, self.restored(made)
+
+
+class DiffusionTask(SuperresolutionTask):
+    """Trains SR3 to tell noise from image, and draws images by taking noise away.
+
+    Reads from `ModelSpec.arguments` beside downsample_factor: schedule, n_timestep, linear_start, linear_end, sampling_steps,
+    sampling_seed. Images go in as -1..1 between black and white of their band.
+    """
+
+    default_learning_rate = 1e-4
+    range_test = False
+    schedule = "constant"
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        given = spec.arguments
+        self.diffusion = Diffusion(given["schedule"], given["n_timestep"], given["linear_start"], given["linear_end"])
+        self.steps, self.seed = int(given["sampling_steps"]), int(given["sampling_seed"])
+
+    @property
+    def inputs(self) -> Normalization:
+        """Each band from -1 to 1."""
+        low, span = (part.flatten() for part in unit_scaling(self.spec))
+        middle, half = low + span / 2, span / 2
+        limits = (None, None) if self.spec.dtype == "uint8" else (tuple(low.tolist()), tuple((low + span).tolist()))
+        return Normalization(
+            mean=tuple(middle.tolist()), std=tuple(half.tolist()), minimum=limits[0], maximum=limits[1], source="statistics"
+        )
+
+    def optimizer(self, groups: Sequence[ParameterGroup], phase: Phase) -> torch.optim.Optimizer:
+        """Return Adam, as the paper."""
+        settings = [{"params": group.parameters, "lr": group.factor} for group in groups]
+        return torch.optim.Adam(settings, lr=1.0, fused=True)
+
+    def losses(self, networks: Networks, batch: Batch, phase: Phase) -> dict[str, Tensor]:
+        """Return L1 between the noise and what the network takes for it."""
+        return {"noise": self._noise_loss(networks["network"], batch)}
+
+    def _noise_loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        truth = self.truth(batch)
+        level = self.diffusion.drawn_levels(len(truth), truth.device)
+        noise = torch.randn(truth.shape).to(truth.device)
+        share = level.view(-1, 1, 1, 1)
+        noisy = share * truth + (1 - share**2).sqrt() * noise
+        return F.l1_loss(network(torch.cat([batch["image"], noisy], 1), level).float(), noise)
+
+    def make(self, network: nn.Module, images: Tensor) -> Tensor:
+        """Return an image drawn for each, always the same one."""
+        return self.diffusion.sample(network, images, self.steps, self.seed)
+
+    def validate(self, network: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Sequence[Tensor]]:
+        """Return the loss of noise at random levels and drawn images."""
+        return {"noise": self._noise_loss(network, batch)}, self.restored(self.make(network, batch["image"]))
