@@ -73,6 +73,20 @@ def export_tiles(
     return folder
 
 
+def sharp_scenes(folder: Path, count: int = 12, size: int = 32, bands: int = 3, dtype: str = "uint8", seed: int = 0) -> Path:
+    """Write Export_Tiles of images alone: bright squares on dark ground, whose edges are sharp."""
+    rng = np.random.default_rng(seed)
+    images = []
+    for index in range(count):
+        picture = np.full((bands, size, size), 0.2)
+        for left, top, right, bottom in squares(4, size, rng):
+            picture[:, top:bottom, left:right] = rng.uniform(0.5, 1, (bands, 1, 1))
+        images.append(paint(picture, dtype, rng))
+        write_raster(folder / "images" / f"{index:012d}.tif", images[-1])
+    write_metadata(folder, "Export_Tiles", images, (), [f"images\\{index:012d}.tif" for index in range(count)])
+    return folder
+
+
 def thematic_tiles(folder: Path, count: int = 4, size: int = 32, seed: int = 0) -> Path:
     """Write Export_Tiles with a label raster under each image, values 1 and 2 on background."""
     export_tiles(folder, count, size, seed=seed)

@@ -111,8 +111,9 @@ def repackage(path: Path, form: str, out: Path | None) -> Path:
     from chipwright.package.onnx import export_onnx
 
     model = load_model(path, processor_type="CPU", gpu_id=0, precision="float32")
-    if model.type.no_onnx:
-        raise OptionError(f"{model.spec.model_type} does not export to ONNX: {model.type.no_onnx}")
+    obstacle = model.type.onnx_obstacle(model.spec)
+    if obstacle:
+        raise OptionError(f"{model.spec.model_type} does not export to ONNX: {obstacle}")
     name = package.name if form == "onnx" else f"{package.name}_qgis"
     target = out or (path if path.is_dir() else path.parent) / f"{name}.onnx"
     if form == "qgis":

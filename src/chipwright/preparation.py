@@ -88,6 +88,7 @@ def prepare(options: TrainOptions, precision: str) -> Setup:
     start = _first_weights(options, model, backbone, chips, saved)
     split = split_chips(chips, options.validation_percentage, options.split, options.seed)
     spec = _spec(options, model, arguments, backbone, chips, split, start)
+    required = model.requirements(spec)
     network, loaded, held, notes = _network(options, model, spec, start)
     task = model.task(spec)
     if spec.augmentation and not task.recipes:
@@ -109,6 +110,7 @@ def prepare(options: TrainOptions, precision: str) -> Setup:
             *_shared_ground(chips, split),
             *spec.fitted.get("notes", []),
             *_unused_backbone(options, model, arguments),
+            *required,
             *notes,
         ],
     )
@@ -142,7 +144,7 @@ def _first_weights(
             "FREEZE_MODEL keeps pretrained weights as they are, but --backbone-weights none loads none. "
             "Give weights, or UNFREEZE_MODEL."
         )
-    if backbone is None or saved is not None:
+    if backbone is None or backbone in model.whole_networks or saved is not None:
         return _Start(saved=saved)
     weights = find_weights(backbone, options.backbone_weights)
     return _Start(weights=weights, notes=[f"Backbone weights: {weights.source}."] if weights else [])

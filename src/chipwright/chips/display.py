@@ -59,7 +59,7 @@ def to_rgb(
     statistics, so that all chips of a set look alike and dark ones stay dark. Pixels without data (`valid` false, NaN)
     are black.
     """
-    chosen, named = _shown_bands(len(image), bands)
+    chosen, named = color_bands(len(image), bands)
     shown = image[chosen]
     if image.dtype == np.uint8 and (named or len(image) == 3):
         picture = shown
@@ -70,8 +70,11 @@ def to_rgb(
     return np.ascontiguousarray(np.broadcast_to(picture, (3, *picture.shape[1:])).transpose(1, 2, 0))
 
 
-def _shown_bands(count: int, bands: Sequence[str]) -> tuple[list[int], bool]:
-    """Return the indices of the bands to show, and whether they are red, green and blue by name."""
+def color_bands(count: int, bands: Sequence[str]) -> tuple[list[int], bool]:
+    """Return the indices of the bands that stand for colour, and whether they are red, green and blue by name.
+
+    Three indices, or one where there are fewer than three bands.
+    """
     names = [name.strip().lower() for name in bands[:count]]
     if all(color in names for color in ("red", "green", "blue")):
         return [names.index(color) for color in ("red", "green", "blue")], True

@@ -59,6 +59,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "mobilenet": ("MOBILENET_V2",),
     "darknet": ("DARKNET53",),
     "reid": ("REID_V1", "REID_V2"),
+    "sr3": ("SR3",),
 }
 """Backbone keywords of the reference by family."""
 
@@ -124,6 +125,8 @@ class ModelType(ABC):
     arguments: ClassVar[type[Arguments]]
     monitors: ClassVar[tuple[str, ...]] = ("valid_loss",)
     backbones: ClassVar[BackboneRule | None] = None
+    whole_networks: ClassVar[frozenset[str]] = frozenset()
+    """Backbone keywords that name the whole network, which has no published weights."""
     smallest_batch: ClassVar[int] = 1
     tiny: ClassVar[Tiny] = Tiny()
     no_onnx: ClassVar[str | None] = None
@@ -156,6 +159,14 @@ class ModelType(ABC):
         """
         return {}
 
+    def requirements(self, spec: ModelSpec) -> list[str]:
+        """See that what training needs beside the chips is at hand, and return what is to be said of it.
+
+        Raises:
+            OptionError: where it is not. Called before training alone, never for a finished model.
+        """
+        return []
+
     @abstractmethod
     def build(self, spec: ModelSpec, weights: BackboneWeights | None) -> nn.Module:
         """Return the network; `weights` are the backbone's, or None for random ones (loading a package passes None)."""
@@ -178,6 +189,10 @@ class ModelType(ABC):
         assert spec.backbone, f"{self.keyword} has a backbone"
         scheme = spec.arguments.get("weight_init_scheme", "random")
         return create_backbone(spec.backbone, len(spec.bands), weights, output_stride=output_stride, weight_init_scheme=scheme)
+
+    def onnx_obstacle(self, spec: ModelSpec) -> str | None:
+        """Return why a model of this type does not export to ONNX, None where it does."""
+        return self.no_onnx
 
     def emd_keys(self, spec: ModelSpec) -> dict[str, Any]:
         """Return the `.emd` keys of the type's family beside the common ones (see `chipwright.package.emd`)."""

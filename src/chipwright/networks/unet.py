@@ -10,7 +10,7 @@ in less time on a CPU (see `_convolve_enlarged`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -37,25 +37,36 @@ class UnetDecoder(nn.Module):
         channels: channels of the encoder's maps, finest first.
         strides: their strides in input pixels, ascending; neighbours may be equal (dilated encoders).
         finest: stride of the result; finer maps of the encoder are left aside.
+        block: makes one step's module from (channels in, of the skip or 0, out, enlargement), to be called as `UnetBlock`.
 
     Attributes:
         out_channels: channels of the result.
     """
 
-    def __init__(self, channels: Sequence[int], strides: Sequence[int], finest: int = 1) -> None:
+    def __init__(
+        self,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        finest: int = 1,
+        block: Callable[[int, int, int, int], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
+        block = block or UnetBlock
         inputs, stride = channels[-1], strides[-1]
         skips = [skip for skip in zip(channels[:-1], strides[:-1], strict=True) if skip[1] >= finest]
-        blocks: list[_Block] = []
+        blocks: list[nn.Module] = []
+        skip_channels: list[int] = []
         while skips or stride > finest:
             if skips and skips[-1][1] >= stride // 2:
                 skip, target = skips.pop()
             else:
                 skip, target = 0, stride // 2
             width = min(max(16 * target, 16), 256)
-            blocks.append(_Block(inputs, skip, width, stride // target))
+            blocks.append(block(inputs, skip, width, stride // target))
+            skip_channels.append(skip)
             inputs, stride = width, target
         self.blocks = nn.ModuleList(blocks)
+        self.skip_channels = tuple(skip_channels)
         self.out_channels = inputs
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -67,8 +78,8 @@ class UnetDecoder(nn.Module):
         At stride 1 the size is that of the encoder's input if its sides are multiples of the coarsest stride.
         """
         result, skips = maps[-1], list(maps[:-1])
-        for block in self.blocks:
-            result = block(result, skips.pop() if block.skip_channels else None)
+        for block, skip_channels in zip(self.blocks, self.skip_channels, strict=True):
+            result = block(result, skips.pop() if skip_channels else None)
         return result
 
 
@@ -104,7 +115,7 @@ class Unet(nn.Module):
         return {"head.weight": (1, self.first_class), "head.bias": (1, self.first_class)}
 
 
-class _Block(nn.Module):
+class UnetBlock(nn.Module):
     """Enlarge, put the encoder's map beside it, and convolve twice."""
 
     def __init__(self, inputs: int, skip_channels: int, outputs: int, enlargement: int) -> None:

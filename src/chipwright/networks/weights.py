@@ -67,13 +67,17 @@ class WeightsRow:
     path: Path | None
 
 
-def find_weights(backbone: str, source: str) -> BackboneWeights | None:
+_OTHER_WAYS = "or give a file with --backbone-weights FILE; or start from random weights with --backbone-weights none"
+
+
+def find_weights(backbone: str, source: str, other_ways: str = _OTHER_WAYS) -> BackboneWeights | None:
     """Return the weights of a backbone, or None for `source` "none".
 
     Args:
         backbone: keyword or "timm:NAME".
         source: "imagenet" for the published weights (looked for on this machine, then downloaded), "none", or a file
             (.safetensors, .pth, .pt, .bin) whose tensors have torchvision's, timm's or any names in the same order.
+        other_ways: what a user without a network may do beside bringing the published file here, for the error.
 
     Raises:
         OptionError: if the weights are not to be had, with the ways on, or if the file does not fit the backbone.
@@ -87,11 +91,11 @@ def find_weights(backbone: str, source: str) -> BackboneWeights | None:
         if not path.is_file():
             raise OptionError(f'The backbone weights are {source!r}, which is neither "imagenet", "none" nor a file.')
         return _read(architecture, path, path.name)
-    path = _published_file(architecture)
+    path = _published_file(architecture, other_ways)
     return _read(architecture, path, architecture.tagged if is_hub_file(path) else path.name)
 
 
-def _published_file(architecture: Architecture) -> Path:
+def _published_file(architecture: Architecture, other_ways: str = _OTHER_WAYS) -> Path:
     path = find_file(architecture)
     if path is not None:
         return path
@@ -107,8 +111,7 @@ def _published_file(architecture: Architecture) -> Path:
         raise OptionError(
             f"The pretrained weights of {name} are not on this machine and could not be downloaded: {fault}. Three ways on: "
             f"on a machine with a network run `chipwright weights fetch {name} --to DIR`, bring DIR here and set "
-            f"{FOLDER_VARIABLE} to it; or give a file with --backbone-weights FILE; or start from random weights with "
-            "--backbone-weights none."
+            f"{FOLDER_VARIABLE} to it; {other_ways}."
         ) from fault
 
 

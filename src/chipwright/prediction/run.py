@@ -13,6 +13,7 @@ from chipwright.errors import OptionError
 from chipwright.model import Model, load_model
 from chipwright.prediction.captions import predict_captions
 from chipwright.prediction.classes import predict_classes
+from chipwright.prediction.images import predict_images
 from chipwright.prediction.job import Job, planned
 from chipwright.prediction.labels import predict_labels
 from chipwright.prediction.objects import predict_objects
@@ -24,6 +25,7 @@ from chipwright.raster.imagery import CACHE, rasters_in
 from chipwright.tasks.captions import CaptionTask
 from chipwright.tasks.classification import ClassificationTask
 from chipwright.tasks.detection import DetectionTask
+from chipwright.tasks.images import ImageTask
 from chipwright.tasks.pixels import PixelTask
 
 _KINDS = (
@@ -31,6 +33,7 @@ _KINDS = (
     (DetectionTask, "objects", predict_objects),
     (ClassificationTask, "labels", predict_labels),
     (CaptionTask, "captions", predict_captions),
+    (ImageTask, "image", predict_images),
 )
 
 _OF_PLACES = ("labels", "captions")

@@ -1,0 +1,102 @@
+"""Kinds of work whose predictions are images.
+
+A sample holds "image", what the network is given, and "target", what it should make of it, both (bands, height, width) in the
+file's dtype. A prediction is an image (bands, height, width) in the dtype and units of the targets, on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from chipwright.chips.chipset import BandStatistics
+from chipwright.chips.display import Panel, to_rgb
+from chipwright.spec import ModelSpec
+from chipwright.tasks.base import Batch, Sample, Task
+from chipwright.tasks.image_metrics import ImageMetrics, psnr, value_range
+
+
+@dataclass(frozen=True)
+class Made:
+    """What is made: names of the bands, pixel type, value without data, and statistics of the training chips."""
+
+    bands: tuple[str, ...]
+    dtype: str
+    nodata: float | None
+    statistics: BandStatistics
+
+
+class ImageTask(Task):
+    """What making images has in common. The network gives normalised images (batch, bands, height, width)."""
+
+    augmentation = "translation"
+    higher_is_better = frozenset({"psnr", "ssim"})
+    panel_titles = ("Input", "Output", "Truth")
+
+    @property
+    def made(self) -> Made:
+        """What the network makes: images like those it is given, unless a kind of work makes others."""
+        return Made(self.spec.bands, self.spec.dtype, self.spec.nodata, self.spec.statistics)
+
+    def make(self, network: nn.Module, images: Tensor) -> Tensor:
+        """Return normalised images (batch, bands, height, width) of normalised ones; the network is in evaluation mode."""
+        made: Tensor = network(images)
+        return made
+
+    def restored(self, images: Tensor) -> list[Tensor]:
+        """Return normalised images (batch, bands, height, width) in the chips' units and pixel type, on the CPU."""
+        scaling = self.normalizer(self.image_keys[0], images.device)
+        values = images.float() / scaling.scale + scaling.mean
+        kind = np.dtype(self.made.dtype)
+        if kind.kind in "iu":
+            limits = np.iinfo(kind)
+            values = values.round().clamp(limits.min, limits.max)
+        return [torch.from_numpy(image.astype(kind)) for image in values.cpu().numpy()]
+
+    def predict(self, network: nn.Module, batch: Batch) -> Sequence[Tensor]:
+        """Return the image that is made of every sample; images may differ in size."""
+        images = batch[self.image_keys[0]]
+        if isinstance(images, list):
+            return [self.restored(self.make(network, image[None]))[0] for image in images]
+        return self.restored(self.make(network, images))
+
+    def metrics(self) -> ImageMetrics:
+        """Return fresh averages of PSNR and SSIM."""
+        return ImageMetrics(*value_range(self.spec))
+
+    def panels(self, sample: Sample, prediction: Tensor) -> list[Panel]:
+        """Return input, output and truth; below the first two their PSNR."""
+        low, high = value_range(self.spec)
+        pictures = [np.asarray(sample["image"]), np.asarray(prediction), np.asarray(sample["target"])]
+        scaled = [(torch.from_numpy(picture.astype(np.float64)) - low) / (high - low) for picture in pictures]
+        alike = [scaled[0].shape == scaled[2].shape, True, False]
+        texts = [f"PSNR {psnr(one, scaled[2]):.1f} dB" if shown else "" for one, shown in zip(scaled, alike, strict=True)]
+        return [
+            Panel(title, to_rgb(picture, self.made.statistics, self.made.bands), text=text)
+            for title, picture, text in zip(self.panel_titles, pictures, texts, strict=True)
+        ]
+
+
+def unit_scaling(spec: ModelSpec) -> tuple[Tensor, Tensor]:
+    """Return (low, span), each (bands, 1, 1): the values of each band that are black, and those from there to white."""
+    if spec.dtype == "uint8":
+        low, high = torch.zeros(len(spec.bands)), torch.full((len(spec.bands),), 255.0)
+    else:
+        low, high = torch.tensor(spec.statistics.minimum), torch.tensor(spec.statistics.maximum)
+    span = torch.where(high > low, high - low, torch.ones_like(high))
+    return low.view(-1, 1, 1).float(), span.view(-1, 1, 1).float()
+
+
+def degraded(image: Any, factor: int) -> Any:
+    """Return an image (bands, height, width) at 1 / `factor` of its size, brought back to it, both bilinearly, in its dtype."""
+    height, width = image.shape[1:]
+    values = torch.from_numpy(image.astype(np.float32))[None]
+    size = (max(1, height // factor), max(1, width // factor))
+    small = nn.functional.interpolate(values, size=size, mode="bilinear", antialias=True)
+    large = nn.functional.interpolate(small, size=(height, width), mode="bilinear")[0].numpy()
+    return (np.rint(large) if image.dtype.kind in "iu" else large).astype(image.dtype)
