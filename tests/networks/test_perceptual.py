@@ -19,7 +19,7 @@ from chipwright.networks.perceptual import (
     superresolution_loss,
 )
 
-WITHOUT = "train without it: --arg perceptual_loss=False"
+WITHOUT = "train without it: --argument perceptual_loss=False"
 
 
 @pytest.fixture(scope="module")

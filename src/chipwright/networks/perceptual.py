@@ -1,6 +1,6 @@
 """Perceptual losses: images are compared by what a trained VGG sees in them (Johnson et al. 2016, arXiv:1603.08155).
 
-    weights = find_perceptual_weights("VGG16_BN", "imagenet", "train without it: --arg perceptual_loss=False")
+    weights = find_perceptual_weights("VGG16_BN", "imagenet", "train without it: --argument perceptual_loss=False")
     loss = superresolution_loss(weights).to(device)
     terms = loss(predicted, truth)              # {"feature": ..., "style": ...}
 
@@ -142,7 +142,7 @@ def find_perceptual_weights(network: str, source: str, without: str) -> Backbone
     Args:
         network: keyword of a VGG.
         source: "imagenet" or a file.
-        without: how to train without the perceptual loss, for errors: "train without it: --arg perceptual_loss=False".
+        without: how to train without the perceptual loss, for errors: "train without it: --argument perceptual_loss=False".
 
     Raises:
         OptionError: if they are not to be had, with the ways on, or do not fit.
@@ -150,7 +150,7 @@ def find_perceptual_weights(network: str, source: str, without: str) -> Backbone
     if source.strip().lower() == NONE:
         raise OptionError(f"The perceptual loss compares images by a trained {network}, so it needs weights; or {without}.")
     weights = find_weights(
-        network, source, f"or name a file of {network}'s weights with --arg perceptual_weights=FILE; or {without}"
+        network, source, f"or name a file of {network}'s weights with --argument perceptual_weights=FILE; or {without}"
     )
     assert weights is not None, 'only "none" gives no weights'
     return weights

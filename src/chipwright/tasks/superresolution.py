@@ -26,7 +26,7 @@ from chipwright.spec import ModelSpec, Normalization
 from chipwright.tasks.base import Batch, Networks, ParameterGroup, Phase, Reader, Sample
 from chipwright.tasks.images import ImageTask, degraded, unit_scaling
 
-WITHOUT = "train on pixels alone with --arg perceptual_loss=False"
+WITHOUT = "train on pixels alone with --argument perceptual_loss=False"
 """How to train where there are no weights of a VGG."""
 
 
