@@ -310,6 +310,27 @@ def test_a_run_cut_short_and_resumed_reaches_the_very_weights(model: ModelType, 
     assert whole.read_bytes() == cut.read_bytes()
 
 
+def same_numbers(loaded: Any, path: Path) -> None:
+    """Compare a graph with its network on random pixels; detectors, whose rows may change places, by how much they find."""
+    import onnxruntime
+    import torch
+
+    from chipwright.package.onnx import INPUT, Scaled
+
+    scaling, (width, height) = loaded.task.inputs, loaded.spec.chip_size
+    pixels = np.random.default_rng(0).integers(0, 255, (1, len(scaling.mean), height, width)).astype(np.float32)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    with torch.inference_mode():
+        expected = Scaled(scaling, loaded.network, "boxes" in names)(torch.from_numpy(pixels))
+    for name, ours, theirs in zip(names, expected, session.run(None, {INPUT: pixels}), strict=True):
+        largest = max(1.0, float(ours.float().abs().max())) if ours.numel() else 1.0
+        if "boxes" in names:
+            assert abs(len(ours) - len(theirs)) <= 1 + len(ours) // 100, name
+        else:
+            np.testing.assert_allclose(theirs, ours.numpy(), rtol=0, atol=1e-4 * largest, err_msg=name)
+
+
 def test_it_exports_to_onnx_or_says_why_not(model: ModelType, trained: Any, tmp_path: Path) -> None:
     _, out = trained(model)
     if model.no_onnx:
@@ -323,6 +344,7 @@ def test_it_exports_to_onnx_or_says_why_not(model: ModelType, trained: Any, tmp_
     graph = onnx.load(path)
     assert graph.ir_version <= 9
     assert max(entry.version for entry in graph.opset_import if not entry.domain) <= 18
+    same_numbers(chipwright.load(out, processor_type="CPU"), path)
 
 
 def test_fine_tuning_starts_from_the_package(model: ModelType, trained: Any, tmp_path: Path) -> None:
