@@ -5,75 +5,97 @@ medians are compared; chips are decoded beforehand, as from a run's second epoch
 
     python benchmarks/overhead.py --steps 20
     python benchmarks/overhead.py --model-type SSD --backbone MOBILENET_V2 --batch 4
+    python benchmarks/overhead.py --model-type CHANGEDETECTOR --arguments attention_type=BAM
 """
 
 from __future__ import annotations
 
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
-from common import arguments, data_folder, show
+from common import arguments, data_folder, scratch, show
 
 from chipwright import catalog
-from chipwright.chips.folders import read_chips
 from chipwright.chips.reading import ChipReader
 from chipwright.engine.devices import choose_device, choose_precision, place, start_accelerator
 from chipwright.engine.feed import Feed
-from chipwright.normalization import choose_normalization
-from chipwright.spec import ModelSpec
+from chipwright.options import TrainOptions
+from chipwright.preparation import Setup, prepare
 
 DATA = {
     "Classified_Tiles": "classified_dubai",
     "PASCAL_VOC_rectangles": "voc_palm",
     "Labeled_Tiles": "labeled_scenes",
     "RCNN_Masks": "rcnn_nuclei",
+    "ChangeDetection": "change_naip",
+    "TimeSeries": "timeseries_eolearn",
+    "ImageCaptioning": "captions_dubai",
+    "Export_Tiles": "export_tiles_naip",
+    "CycleGAN": "cyclegan_naip",
 }
 """Real chips by the model type's most usual format."""
+
+OWN_DATA = {
+    "HED_EDGEDETECTOR": "edges_dubai",
+    "BDCN_EDGEDETECTOR": "edges_dubai",
+    "MULTITASK_ROADEXTRACTOR": "roads_epfl",
+    "CONNECTNET": "roads_epfl",
+    "PIX2PIX": "pix2pix_naip",
+    "PIX2PIXHD": "pix2pix_naip",
+}
+"""Those of types that need other chips of their format."""
+
+
+def prepared(options: Any, out: str, precision: str) -> Setup:
+    """Return a run before its first step, its network random and trained whole."""
+    model = catalog.find(options.model_type)
+    folder = data_folder() / (OWN_DATA.get(model.keyword) or DATA[model.formats[0]])
+    return prepare(
+        TrainOptions(
+            in_folder=(folder,), out_folder=Path(out), model_type=model.keyword, backbone_model=options.backbone or None,
+            backbone_weights="none", arguments=dict(word.split("=", 1) for word in options.arguments if word),
+        ),
+        precision,
+    )  # fmt: skip
 
 
 def main() -> None:
     """Print the medians and their ratio."""
-    options = arguments(__doc__.splitlines()[0], model_type="UNET", backbone="", batch=8, steps=20, out="")
+    options = arguments(__doc__.splitlines()[0], model_type="UNET", backbone="", arguments=[""], batch=8, steps=20, out="")
     device = choose_device(None)
     precision = choose_precision("auto", device)
     accelerator = start_accelerator(device, precision)
-    model = catalog.find(options.model_type)
-    backbone = model.backbones.resolve(options.backbone, model.keyword) if model.backbones else None
-    chips = read_chips([data_folder() / DATA[model.formats[0]]])
-    spec = ModelSpec(
-        model_type=model.keyword,
-        arguments=model.arguments().model_dump(),
-        backbone=backbone,
-        classes=chips.classes,
-        bands=chips.bands,
-        dtype=chips.dtype,
-        chip_size=chips.tile_size,
-        normalization=choose_normalization(chips, None),
-        statistics=chips.statistics,
-        metadata_format=chips.format,
-        fitted=model.fit(chips, model.arguments()),
-    )
-    task, reader = model.task(spec), ChipReader(None, cache_bytes=2**31)
-    network = place(model.build(spec, None), device).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
-    feed = Feed(task, task.units(chips.chips), reader, options.batch, shuffle=True, augment=True)
+    with scratch() as out:
+        setup = prepared(options, out, precision)
+    task, reader = setup.task, ChipReader(None, cache_bytes=2**31)
+    network = place(setup.network, device).train()
+    parts = task.parts(network)
+    optimizers = {
+        phase.name: task.optimizer(task.parameter_groups([parts[name] for name in phase.parts]), phase) for phase in task.phases
+    }
+    for group in [group for optimizer in optimizers.values() for group in optimizer.param_groups]:
+        group["lr"] *= 1e-4
+    units = task.training_units(setup.chips.subset(setup.split.training).chips)
+    feed = Feed(task, units, reader, options.batch, shuffle=True, augment=True)
     for _ in feed.batches(0):
         pass  # decoded once, and kept
     ready = task.to_device(next(feed.batches(0)), device)
 
     def step(batch: dict[str, Any]) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        with accelerator.autocast():
-            losses = task.losses({"network": network}, batch, task.phases[0])
-        accelerator.backward(torch.stack([loss.float() for loss in losses.values()]).sum())
-        optimizer.step()
+        for phase in task.phases:
+            optimizers[phase.name].zero_grad(set_to_none=True)
+            with accelerator.autocast():
+                losses = task.losses(parts, batch, phase)
+            accelerator.backward(torch.stack([loss.float() for loss in losses.values()]).sum())
+            optimizers[phase.name].step()
         if device.type == "cuda":
             torch.cuda.synchronize()
 
     def bare() -> None:
-        step(ready)
+        step(dict(ready))
 
     def ours(batch: dict[str, Any]) -> None:
         step(task.to_device(batch, device))
@@ -95,8 +117,9 @@ def main() -> None:
         {"": name, "ms": f"{1000 * value:.0f}", "bare / this": f"{medians['bare step'] / value:.3f}"}
         for name, value in medians.items()
     ]
-    size = " x ".join(map(str, chips.tile_size))
-    title = f"{model.keyword} {backbone}, {size}, batch {options.batch}, {precision}: a step in turn with a bare one"
+    size = " x ".join(map(str, setup.spec.chip_size))
+    spec = setup.spec
+    title = f"{spec.model_type} {spec.backbone}, {size}, batch {options.batch}, {precision}: a step in turn with a bare one"
     show(title, rows, options.out)
 
 
