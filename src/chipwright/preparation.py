@@ -13,7 +13,6 @@ from chipwright.chips.split import Split, shared_ground, split_chips
 from chipwright.errors import DataError, OptionError, listed
 from chipwright.models.base import Arguments, ModelType
 from chipwright.models.parsing import parse_arguments
-from chipwright.normalization import choose_normalization
 from chipwright.options import TrainOptions
 from chipwright.spec import ModelSpec
 
@@ -180,7 +179,7 @@ def _spec(
     else:
         scale = (start.weights.mean, start.weights.std) if start.weights else None
         normalization = model.normalization(chips, arguments, scale)
-        second = choose_normalization(chips.second, scale) if chips.second else None
+        second = model.second_normalization(chips, arguments, scale)
     return ModelSpec(
         model_type=model.keyword,
         arguments=arguments.model_dump(),

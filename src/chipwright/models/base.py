@@ -148,6 +148,12 @@ class ModelType(ABC):
         """Return the scaling of the chips' images; `weights` are the (mean, deviation) that pretrained weights ask for."""
         return choose_normalization(chips, weights)
 
+    def second_normalization(
+        self, chips: ChipSet, arguments: Arguments, weights: tuple[Sequence[float], Sequence[float]] | None
+    ) -> Normalization | None:
+        """Return the scaling of the chips' second images, None where there are none."""
+        return choose_normalization(chips.second, weights) if chips.second else None
+
     def chip_size(self, chips: ChipSet, arguments: Arguments) -> tuple[int, int]:
         """Return (width, height) in pixels that the network is trained on: the argument's, or the tiles'."""
         return (arguments.chip_size, arguments.chip_size) if arguments.chip_size else chips.tile_size

@@ -90,7 +90,8 @@ def write_piece(path: Path, pixels: NDArray[Any]) -> None:
     profile: dict[str, Any] = {
         "driver": "GTiff", "dtype": pixels.dtype.name,
         "count": len(pixels), "height": pixels.shape[1], "width": pixels.shape[2],
-        "compress": "zstd", "zstd_level": 1, "tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "pixel", "sparse_ok": True,
+        "compress": "zstd", "zstd_level": 1, "tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "pixel",
+        "sparse_ok": True,
     }  # fmt: skip
     with whole_file(path) as part, rasterio.open(part, "w", **profile) as file:
         file.write(pixels)

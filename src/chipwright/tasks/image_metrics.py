@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chipwright.spec import ModelSpec
+from chipwright.normalization import Described, black_and_white
 from chipwright.tasks.base import Batch, Evaluation, Metrics
 
 WINDOW, SIGMA = 11, 1.5
@@ -64,15 +64,13 @@ class ImageMetrics(Metrics):
         return Evaluation({"psnr": self.psnr / count, "ssim": self.ssim / count}, notes=[note])
 
 
-def value_range(spec: ModelSpec) -> tuple[float, float]:
+def value_range(images: Described) -> tuple[float, float]:
     """Return the values that stand for black and white: all that 8 bits hold, else the extremes of the training chips.
 
     Chips of 16 bits hardly ever use them all, and a PSNR over 65 535 would flatter any image.
     """
-    if spec.dtype == "uint8":
-        return 0.0, 255.0
-    low, high = min(spec.statistics.minimum), max(spec.statistics.maximum)
-    return (low, high) if high > low else (low, low + 1.0)
+    low, high = black_and_white(images)
+    return min(low), max(high)
 
 
 def psnr(found: Tensor, true: Tensor) -> float:

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from chipwright.chips.chipset import BandStatistics
 from chipwright.chips.display import Panel, to_rgb
-from chipwright.spec import ModelSpec
 from chipwright.tasks.base import Batch, Sample, Task
 from chipwright.tasks.image_metrics import ImageMetrics, psnr, value_range
 
@@ -38,6 +37,9 @@ class ImageTask(Task):
     higher_is_better = frozenset({"psnr", "ssim"})
     panel_titles = ("Input", "Output", "Truth")
 
+    made_key = "image"
+    """Image key whose scaling the images that are made have."""
+
     @property
     def made(self) -> Made:
         """What the network makes: images like those it is given, unless a kind of work makes others."""
@@ -50,7 +52,7 @@ class ImageTask(Task):
 
     def restored(self, images: Tensor) -> list[Tensor]:
         """Return normalised images (batch, bands, height, width) in the chips' units and pixel type, on the CPU."""
-        scaling = self.normalizer(self.image_keys[0], images.device)
+        scaling = self.normalizer(self.made_key, images.device)
         values = images.float() / scaling.scale + scaling.mean
         kind = np.dtype(self.made.dtype)
         if kind.kind in "iu":
@@ -67,11 +69,11 @@ class ImageTask(Task):
 
     def metrics(self) -> ImageMetrics:
         """Return fresh averages of PSNR and SSIM."""
-        return ImageMetrics(*value_range(self.spec))
+        return ImageMetrics(*value_range(self.made))
 
     def panels(self, sample: Sample, prediction: Tensor) -> list[Panel]:
         """Return input, output and truth; below the first two their PSNR."""
-        low, high = value_range(self.spec)
+        low, high = value_range(self.made)
         pictures = [np.asarray(sample["image"]), np.asarray(prediction), np.asarray(sample["target"])]
         scaled = [(torch.from_numpy(picture.astype(np.float64)) - low) / (high - low) for picture in pictures]
         alike = [scaled[0].shape == scaled[2].shape, True, False]
@@ -80,16 +82,6 @@ class ImageTask(Task):
             Panel(title, to_rgb(picture, self.made.statistics, self.made.bands), text=text)
             for title, picture, text in zip(self.panel_titles, pictures, texts, strict=True)
         ]
-
-
-def unit_scaling(spec: ModelSpec) -> tuple[Tensor, Tensor]:
-    """Return (low, span), each (bands, 1, 1): the values of each band that are black, and those from there to white."""
-    if spec.dtype == "uint8":
-        low, high = torch.zeros(len(spec.bands)), torch.full((len(spec.bands),), 255.0)
-    else:
-        low, high = torch.tensor(spec.statistics.minimum), torch.tensor(spec.statistics.maximum)
-    span = torch.where(high > low, high - low, torch.ones_like(high))
-    return low.view(-1, 1, 1).float(), span.view(-1, 1, 1).float()
 
 
 def degraded(image: Any, factor: int) -> Any:

@@ -22,9 +22,10 @@ from chipwright.networks.perceptual import (
     superresolution_loss,
 )
 from chipwright.networks.sr3 import Diffusion
+from chipwright.normalization import black_and_white, signed_unit
 from chipwright.spec import ModelSpec, Normalization
 from chipwright.tasks.base import Batch, Networks, ParameterGroup, Phase, Reader, Sample
-from chipwright.tasks.images import ImageTask, degraded, unit_scaling
+from chipwright.tasks.images import ImageTask, degraded
 
 WITHOUT = "train on pixels alone with --argument perceptual_loss=False"
 """How to train where there are no weights of a VGG."""
@@ -74,8 +75,8 @@ class SuperresolutionTask(ImageTask):
     def _as_color(self, images: Tensor) -> Tensor:
         """Return normalised images as three bands of 0..1."""
         scaling = self.normalizer("image", images.device)
-        low, span = (part.to(images.device) for part in unit_scaling(self.spec))
-        return color_images((images.float() / scaling.scale + scaling.mean - low) / span, self.compared)
+        low, high = (torch.tensor(values, device=images.device).view(-1, 1, 1) for values in black_and_white(self.spec))
+        return color_images((images.float() / scaling.scale + scaling.mean - low) / (high - low), self.compared)
 
     def _perceptual_loss(self, device: torch.device) -> PerceptualLoss:
         if device not in self._losses:
@@ -110,12 +111,7 @@ class DiffusionTask(SuperresolutionTask):
     @property
     def inputs(self) -> Normalization:
         """Each band from -1 to 1."""
-        low, span = (part.flatten() for part in unit_scaling(self.spec))
-        middle, half = low + span / 2, span / 2
-        limits = (None, None) if self.spec.dtype == "uint8" else (tuple(low.tolist()), tuple((low + span).tolist()))
-        return Normalization(
-            mean=tuple(middle.tolist()), std=tuple(half.tolist()), minimum=limits[0], maximum=limits[1], source="statistics"
-        )
+        return signed_unit(self.spec)
 
     def optimizer(self, groups: Sequence[ParameterGroup], phase: Phase) -> torch.optim.Optimizer:
         """Return Adam, as the paper."""
