@@ -103,6 +103,22 @@ def cyclegan(folder: Path, counts: tuple[int, int] = (4, 6), size: int = 32, *, 
     return folder
 
 
+def two_kinds(folder: Path, count: int = 12, size: int = 32, bands: int = 3, dtype: str = "uint8", seed: int = 0) -> Path:
+    """Write CycleGAN data: bright squares on dark ground in A, dark ones on bright ground in B; `count` of each."""
+    rng = np.random.default_rng(seed)
+    for name, ground, light in (("A", 0.2, 0.7), ("B", 0.8, 0.3)):
+        images = []
+        for index in range(count):
+            picture = np.full((bands, size, size), ground)
+            for left, top, right, bottom in squares(3, size, rng):
+                picture[:, top:bottom, left:right] = light
+            images.append(paint(picture, dtype, rng))
+            write_raster(folder / name / "images" / f"{index:012d}.tif", images[-1])
+        rows = [f"images\\{index:012d}.tif" for index in range(len(images))]
+        write_metadata(folder / name, "CycleGAN", images, (), rows)
+    return folder
+
+
 def change_pairs(
     folder: Path,
     count: int = 4,

@@ -60,7 +60,7 @@ _ROWS = (
     ),
     Row("PIX2PIX", "Pix2Pix (paired image translation)"),
     Row("PIX2PIXHD", "Pix2PixHD (paired image translation, high resolution)"),
-    Row("CYCLEGAN", "CycleGAN (unpaired image translation)"),
+    Row("CYCLEGAN", "CycleGAN (unpaired image translation)", "chipwright.models.cyclegan:CYCLEGAN"),
     Row("SUPERRESOLUTION", "Super-resolution (image translation)", "chipwright.models.superresolution:SUPERRESOLUTION"),
     Row("IMAGECAPTIONER", "Image captioner (image to text)", "chipwright.models.image_captioner:IMAGECAPTIONER"),
     Row("SIAMMASK", "SiamMask (single-object tracking)"),

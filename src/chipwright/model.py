@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +17,7 @@ from torch import nn
 
 from chipwright import catalog
 from chipwright.engine.devices import choose_device, choose_precision, place, start_accelerator
-from chipwright.errors import ChipwrightError, DataError, OptionError, PackageError
+from chipwright.errors import ChipwrightError, DataError, OptionError, PackageError, listed
 from chipwright.files import write_text
 from chipwright.models.base import ModelType
 from chipwright.package import Package, open_package, pack
@@ -61,6 +62,23 @@ class Model:
         self.network: nn.Module = place(network, accelerator.device).eval()
         self.threshold: float | None = package.metrics.get("best_threshold", self.task.score_threshold)
         self.task.score_threshold = self.threshold
+
+    def towards(self, direction: str) -> Model:
+        """Return the model working in a direction: "BtoA" for a CYCLEGAN that is to make images of A of those of B.
+
+        Raises:
+            OptionError: if models of this type have no such direction.
+        """
+        if direction not in self.type.directions:
+            has = f"it has {listed(self.type.directions)}" if self.type.directions else "it works in one direction alone"
+            raise OptionError(f"{self.name} is a {self.spec.model_type} and has no direction {direction!r}; {has}.")
+        turned = copy(self)
+        turned.spec = self.type.turned(self.spec, direction)
+        turned.task = self.type.task(turned.spec)
+        network = self.type.build(turned.spec, None)
+        network.load_state_dict(self.network.state_dict())
+        turned.network = place(network, self.accelerator.device).eval()
+        return turned
 
     def predict(self, images: NDArray[Any] | Sequence[NDArray[Any]]) -> Sequence[Any]:
         """Return one prediction an image.

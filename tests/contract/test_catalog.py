@@ -26,7 +26,6 @@ from chipwright.chips.split import split_chips
 from chipwright.engine.seeds import seed_build
 from chipwright.models.base import ModelType
 from chipwright.networks.pretrained import freeze_loaded, loaded_names, mark_loaded, train_mode
-from chipwright.normalization import choose_normalization
 from chipwright.options import TrainOptions
 from chipwright.spec import ModelSpec
 from chipwright.tasks.base import Task
@@ -43,6 +42,7 @@ TOYS = {
     "TimeSeries": mask_builders.seasons,
     "ImageCaptioning": pair_builders.captioned_scenes,
     "Export_Tiles": pair_builders.sharp_scenes,
+    "CycleGAN": pair_builders.two_kinds,
 }
 VECTORS = ("PASCAL_VOC_rectangles", "RCNN_Masks", "Labeled_Tiles", "ImageCaptioning")
 """Formats whose types put outlines on a map, not pixels."""
@@ -73,8 +73,9 @@ def assemble(folder: Path, model: ModelType) -> tuple[ModelSpec, torch.nn.Module
         classes=chips.classes,
         bands=chips.bands,
         dtype=chips.dtype,
-        chip_size=chips.tile_size,
-        normalization=choose_normalization(chips, None),
+        chip_size=model.chip_size(chips, arguments),
+        normalization=model.normalization(chips, arguments, None),
+        second_normalization=model.second_normalization(chips, arguments, None),
         statistics=chips.statistics,
         second=chips.second,
         metadata_format=chips.format,
@@ -199,7 +200,8 @@ def test_saved_moved_and_loaded_elsewhere_it_predicts_identically(model: ModelTy
     loaded = chipwright.load(out, processor_type="CPU")
     reader = ChipReader(None)
     images = [
-        np.concatenate([reader.image(chip, at) for at in range(len(chip.images))]) for chip in read_chips([chips]).chips[:3]
+        np.concatenate([reader.image(chip, at) for at in range(loaded.task.images_taken)])
+        for chip in read_chips([chips]).chips[:3]
     ]
     here = loaded.predict(images)
     moved = tmp_path / "elsewhere.dlpk"
@@ -222,8 +224,8 @@ def test_saved_moved_and_loaded_elsewhere_it_predicts_identically(model: ModelTy
 def test_it_goes_onto_a_map(model: ModelType, trained: Any, tmp_path: Path) -> None:
     chips, out = trained(model)
     chip = read_chips([chips]).chips[0]
-    given: dict[str, Any] = {"second": chip.images[1]} if len(chip.images) > 1 else {}
     loaded = chipwright.load(out, processor_type="CPU")
+    given: dict[str, Any] = {"second": chip.images[1]} if loaded.task.images_taken > 1 else {}
     kind = "gpkg" if loaded.type.formats[0] in VECTORS else "tif"
     kind = "tif" if model.keyword == "PSETAE" else kind
     done = chipwright.predict(loaded, chip.images[0], tmp_path / f"map.{kind}", **given)
@@ -236,7 +238,8 @@ def test_it_goes_onto_a_map(model: ModelType, trained: Any, tmp_path: Path) -> N
                     source.width, source.height, source.crs, source.transform,
                 )  # fmt: skip
                 values = made.read(1)
-                whole = loaded.predict([np.concatenate([rasterio.open(image).read() for image in chip.images])])[0]
+                taken = chip.images[: loaded.task.images_taken]
+                whole = loaded.predict([np.concatenate([rasterio.open(image).read() for image in taken])])[0]
                 image = isinstance(loaded.task, ImageTask)
                 expected = whole[0].numpy() if image else loaded.task.class_values(whole)  # type: ignore[attr-defined]
                 np.testing.assert_array_equal(values, expected)

@@ -30,6 +30,7 @@ def predict(
     second: Annotated[
         list[str] | None, _option("--second", "RASTER", "Raster of the later date, for models that compare two.")
     ] = None,
+    direction: Annotated[str | None, _option("--direction", "AtoB|BtoA", "CYCLEGAN: what is made of what.", "AtoB")] = None,
     features: Annotated[
         str | None, _option("--features", "FILE", "Classifiers: polygons to label; without them tiles of the chips' size are.")
     ] = None,

@@ -127,6 +127,8 @@ class ModelType(ABC):
     backbones: ClassVar[BackboneRule | None] = None
     whole_networks: ClassVar[frozenset[str]] = frozenset()
     """Backbone keywords that name the whole network, which has no published weights."""
+    directions: ClassVar[tuple[str, ...]] = ()
+    """Ways in which a trained model can be put to work, the usual one first; empty where there is but one."""
     smallest_batch: ClassVar[int] = 1
     tiny: ClassVar[Tiny] = Tiny()
     no_onnx: ClassVar[str | None] = None
@@ -199,6 +201,10 @@ class ModelType(ABC):
     def onnx_obstacle(self, spec: ModelSpec) -> str | None:
         """Return why a model of this type does not export to ONNX, None where it does."""
         return self.no_onnx
+
+    def turned(self, spec: ModelSpec, direction: str) -> ModelSpec:
+        """Return a model as one that works in one of the type's `directions`; its network has the same weights."""
+        return spec
 
     def emd_keys(self, spec: ModelSpec) -> dict[str, Any]:
         """Return the `.emd` keys of the type's family beside the common ones (see `chipwright.package.emd`)."""

@@ -24,6 +24,9 @@ class PredictOptions(BaseModel):
     in_raster: tuple[Path, ...] = Field(min_length=1, description="Raster that GDAL reads, a folder of rasters, or several.")
     out: Path = Field(description="File of the results: .tif for pixels, .gpkg or .geojson for objects, labels and polygons.")
     second: tuple[Path, ...] = Field((), description="Raster of the later date, for models that compare two.")
+    direction: Literal["AtoB", "BtoA"] | None = Field(
+        None, description="What is made of what, for models that translate both ways; images of B of those of A if not given."
+    )
     features: Path | None = Field(None, description="Polygons that are labelled one by one (classifiers).")
     probabilities: Path | None = Field(None, description="Raster of the classes' probabilities (pixel classifiers).")
     polygons: Path | None = Field(None, description="Polygons or, of roads, lines beside the raster (pixel classifiers).")

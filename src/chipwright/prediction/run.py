@@ -60,6 +60,8 @@ def predict(options: PredictOptions, model: Model | None = None) -> Predicted:
     model = model or load_model(
         options.model, processor_type=options.processor_type, gpu_id=options.gpu_id, precision=options.precision
     )
+    if options.direction is not None:
+        model = model.towards(options.direction)
     found = next(((kind, run) for task, kind, run in _KINDS if isinstance(model.task, task)), None)
     if found is None:
         raise OptionError(f"{model.name} is a {model.spec.model_type}, which gives nothing that goes onto a map.")

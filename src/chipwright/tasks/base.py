@@ -279,6 +279,8 @@ class Task(ABC):
 
         moved = {key: move(value) for key, value in batch.items()}
         for key in self.image_keys:
+            if key not in batch:
+                continue  # of what is to be predicted there is no truth
             normalizer, images = self.normalizer(key, device), moved[key]
             moved[key] = [normalizer(image) for image in images] if isinstance(images, list) else normalizer(images)
         return moved

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from chipwright.chips.chipset import BandStatistics
 from chipwright.chips.display import Panel, to_rgb
-from chipwright.tasks.base import Batch, Sample, Task
+from chipwright.tasks.base import Batch, Metrics, Sample, Task
 from chipwright.tasks.image_metrics import ImageMetrics, psnr, value_range
 
 
@@ -52,9 +52,13 @@ class ImageTask(Task):
 
     def restored(self, images: Tensor) -> list[Tensor]:
         """Return normalised images (batch, bands, height, width) in the chips' units and pixel type, on the CPU."""
-        scaling = self.normalizer(self.made_key, images.device)
+        return self.in_units(images, self.made_key, self.made.dtype)
+
+    def in_units(self, images: Tensor, key: str, dtype: str) -> list[Tensor]:
+        """Return images that are normalised as those of an image key in their units and pixel type, on the CPU."""
+        scaling = self.normalizer(key, images.device)
         values = images.float() / scaling.scale + scaling.mean
-        kind = np.dtype(self.made.dtype)
+        kind = np.dtype(dtype)
         if kind.kind in "iu":
             limits = np.iinfo(kind)
             values = values.round().clamp(limits.min, limits.max)
@@ -67,11 +71,11 @@ class ImageTask(Task):
             return [self.restored(self.make(network, image[None]))[0] for image in images]
         return self.restored(self.make(network, images))
 
-    def metrics(self) -> ImageMetrics:
+    def metrics(self) -> Metrics:
         """Return fresh averages of PSNR and SSIM."""
         return ImageMetrics(*value_range(self.made))
 
-    def panels(self, sample: Sample, prediction: Tensor) -> list[Panel]:
+    def panels(self, sample: Sample, prediction: Any) -> list[Panel]:
         """Return input, output and truth; below the first two their PSNR."""
         low, high = value_range(self.made)
         pictures = [np.asarray(sample["image"]), np.asarray(prediction), np.asarray(sample["target"])]
