@@ -141,7 +141,8 @@ class Pix2PixHDGenerator(nn.Module):
         features = self.trunk(pyramid.pop())
         for enhancer in self.enhancers:
             features = enhancer(pyramid.pop(), features)
-        made: Tensor = self.head(features)
+        with torch.autocast(features.device.type, enabled=False):  # eight bits of mantissa would show in the image
+            made: Tensor = self.head(features.float())
         return made[..., :height, :width]
 
 
@@ -194,7 +195,7 @@ def feature_matching(made: Sequence[Sequence[Tensor]], true: Sequence[Sequence[T
         made, true: as `MultiscaleDiscriminator` returns them; the scores do not count.
     """
     distances = [
-        torch.stack([F.l1_loss(one, other) for one, other in zip(mine[:-1], theirs[:-1], strict=True)]).mean()
+        torch.stack([F.l1_loss(one.float(), other.float()) for one, other in zip(mine[:-1], theirs[:-1], strict=True)]).mean()
         for mine, theirs in zip(made, true, strict=True)
     ]
     return _FEATURE_SCALE * torch.stack(distances).mean()
