@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from builders import BAND_NAMES, class_names, paint, signature, squares, write_metadata, write_raster, write_voc_xml
+import rasterio
+from builders import (
+    BAND_NAMES,
+    TOPS,
+    class_names,
+    classified_tiles,
+    paint,
+    signature,
+    squares,
+    write_metadata,
+    write_raster,
+    write_voc_xml,
+)
 from numpy.typing import NDArray
 
 
@@ -87,12 +99,49 @@ def sharp_scenes(folder: Path, count: int = 12, size: int = 32, bands: int = 3, 
     return folder
 
 
+def translated_scenes(
+    folder: Path, count: int = 12, size: int = 32, bands: int = 3, dtype: str = "uint8", seed: int = 0
+) -> Path:
+    """Write Export_Tiles of pairs: bright squares on dark ground, and the same the other way round in the second image."""
+    sharp_scenes(folder, count, size, bands, dtype, seed)
+    images: tuple[list[NDArray[Any]], list[NDArray[Any]]] = [], []
+    for path in sorted((folder / "images").iterdir()):
+        with rasterio.open(path) as file:
+            image = file.read()
+        top = int(TOPS.get(dtype, 1))
+        images[0].append(image)
+        images[1].append((top - np.minimum(image, top))[::-1].astype(dtype))
+        write_raster(folder / "images2" / path.name, images[1][-1])
+    names = [f"{index:012d}.tif" for index in range(count)]
+    rows = [f"images\\{name} images2\\{name}" for name in names]
+    write_metadata(folder, "Export_Tiles", images[0], (), rows, extra=second_facts(images[1]))
+    return folder
+
+
 def thematic_tiles(folder: Path, count: int = 4, size: int = 32, seed: int = 0) -> Path:
     """Write Export_Tiles with a label raster under each image, values 1 and 2 on background."""
     export_tiles(folder, count, size, seed=seed)
     rng = np.random.default_rng(seed)
     for index in range(count):
         write_raster(folder / "labels" / f"{index:012d}.tif", rng.integers(0, 3, (size, size), dtype=np.uint8))
+    return folder
+
+
+def painted_labels(
+    folder: Path,
+    count: int = 12,
+    size: int = 32,
+    bands: int = 3,
+    dtype: str = "uint8",
+    seed: int = 0,
+    *,
+    values: Sequence[int] = (1, 2),
+) -> Path:
+    """Write Export_Tiles with a label raster under each image, from which the image's colours follow."""
+    classified_tiles(folder, count, size, bands, dtype, values, seed, georeferenced=True)
+    for name in ("esri_model_definition.emd", "esri_accumulated_stats.json"):
+        text = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_text(text.replace("Classified_Tiles", "Export_Tiles"), encoding="utf-8")
     return folder
 
 

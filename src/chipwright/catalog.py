@@ -59,7 +59,7 @@ _ROWS = (
         "chipwright.models.feature_classifier:FEATURE_CLASSIFIER",
     ),
     Row("PIX2PIX", "Pix2Pix (paired image translation)"),
-    Row("PIX2PIXHD", "Pix2PixHD (paired image translation, high resolution)"),
+    Row("PIX2PIXHD", "Pix2PixHD (paired image translation, high resolution)", "chipwright.models.pix2pixhd:PIX2PIXHD"),
     Row("CYCLEGAN", "CycleGAN (unpaired image translation)", "chipwright.models.cyclegan:CYCLEGAN"),
     Row("SUPERRESOLUTION", "Super-resolution (image translation)", "chipwright.models.superresolution:SUPERRESOLUTION"),
     Row("IMAGECAPTIONER", "Image captioner (image to text)", "chipwright.models.image_captioner:IMAGECAPTIONER"),

@@ -44,6 +44,8 @@ TOYS = {
     "Export_Tiles": pair_builders.sharp_scenes,
     "CycleGAN": pair_builders.two_kinds,
 }
+PAIRS = {"PIX2PIX": pair_builders.translated_scenes, "PIX2PIXHD": pair_builders.translated_scenes}
+"""Toys of types that need other ones of their format."""
 VECTORS = ("PASCAL_VOC_rectangles", "RCNN_Masks", "Labeled_Tiles", "ImageCaptioning")
 """Formats whose types put outlines on a map, not pixels."""
 LINES = ("HED_EDGEDETECTOR", "BDCN_EDGEDETECTOR", "MULTITASK_ROADEXTRACTOR", "CONNECTNET")
@@ -59,7 +61,8 @@ def _silence() -> Any:
 def toy(folder: Path, model: ModelType, bands: int = 3, count: int = 12, dtype: str = "uint8") -> Path:
     """Write a toy export in the type's most usual format."""
     shape: dict[str, Any] = {"class_values": (1,), "shape": "lines"} if model.keyword in LINES else {}
-    return TOYS[model.formats[0]](folder, count=count, size=model.tiny.chip_size, bands=bands, dtype=dtype, **shape)
+    write = PAIRS.get(model.keyword) or TOYS[model.formats[0]]
+    return write(folder, count=count, size=model.tiny.chip_size, bands=bands, dtype=dtype, **shape)
 
 
 def assemble(folder: Path, model: ModelType) -> tuple[ModelSpec, torch.nn.Module, Task, Sequence[Any], ChipReader]:
@@ -75,9 +78,9 @@ def assemble(folder: Path, model: ModelType) -> tuple[ModelSpec, torch.nn.Module
         dtype=chips.dtype,
         chip_size=model.chip_size(chips, arguments),
         normalization=model.normalization(chips, arguments, None),
-        second_normalization=model.second_normalization(chips, arguments, None),
         statistics=chips.statistics,
         second=chips.second,
+        second_normalization=model.second_normalization(chips, arguments, None),
         metadata_format=chips.format,
         fitted=model.fit(chips, arguments),
     )
@@ -225,7 +228,8 @@ def test_it_goes_onto_a_map(model: ModelType, trained: Any, tmp_path: Path) -> N
     chips, out = trained(model)
     chip = read_chips([chips]).chips[0]
     loaded = chipwright.load(out, processor_type="CPU")
-    given: dict[str, Any] = {"second": chip.images[1]} if loaded.task.images_taken > 1 else {}
+    images = chip.images[: loaded.task.images_taken]
+    given: dict[str, Any] = {"second": images[1]} if len(images) > 1 else {}
     kind = "gpkg" if loaded.type.formats[0] in VECTORS else "tif"
     kind = "tif" if model.keyword == "PSETAE" else kind
     done = chipwright.predict(loaded, chip.images[0], tmp_path / f"map.{kind}", **given)
@@ -238,10 +242,9 @@ def test_it_goes_onto_a_map(model: ModelType, trained: Any, tmp_path: Path) -> N
                     source.width, source.height, source.crs, source.transform,
                 )  # fmt: skip
                 values = made.read(1)
-                taken = chip.images[: loaded.task.images_taken]
-                whole = loaded.predict([np.concatenate([rasterio.open(image).read() for image in taken])])[0]
-                image = isinstance(loaded.task, ImageTask)
-                expected = whole[0].numpy() if image else loaded.task.class_values(whole)  # type: ignore[attr-defined]
+                whole = loaded.predict([np.concatenate([rasterio.open(image).read() for image in images])])[0]
+                made_image = isinstance(loaded.task, ImageTask)
+                expected = whole[0].numpy() if made_image else loaded.task.class_values(whole)  # type: ignore[attr-defined]
                 np.testing.assert_array_equal(values, expected)
     assert done.pixels == pixels
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from chipwright.networks.pix2pixhd import OneHot, Pix2PixHDGenerator
+from chipwright.networks.pix2pixhd import MultiscaleDiscriminator, OneHot, Pix2PixHDGenerator, feature_matching
 
 
 def count(module: nn.Module) -> int:
@@ -50,8 +50,7 @@ def test_the_parts_are_as_large_as_in_the_original() -> None:
 
 
 def test_an_image_keeps_its_size() -> None:
-    with torch.device("meta"):
-        assert generator(3)(torch.empty(1, 3, 256, 512)).shape == (1, 3, 256, 512)
+    assert Pix2PixHDGenerator(3, 3, width=4)(torch.zeros(1, 3, 256, 512)).shape == (1, 3, 256, 512)
 
 
 @pytest.mark.parametrize("enhancers", [0, 1, 2])
@@ -96,3 +95,38 @@ def test_instance_normalisation_is_the_same_in_training_and_after() -> None:
 def test_label_maps_become_planes_and_unknown_values_none() -> None:
     planes = OneHot([0, 2, 7])(torch.tensor([[[[0.0, 2.0, 7.0, 5.0]]]]))
     assert planes[0, :, 0].tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
+
+
+@pytest.mark.parametrize(("bands", "expected"), [(39, 5_603_202), (38, 5_601_154), (6, 5_535_618)])
+def test_discriminators_have_as_many_parameters_as_the_original(bands: int, expected: int) -> None:
+    assert count(MultiscaleDiscriminator(bands)) == expected
+
+
+def test_discriminators_see_the_image_at_one_and_half_the_resolution() -> None:
+    with torch.device("meta"):
+        first, second = MultiscaleDiscriminator(6)(torch.empty(1, 6, 512, 1024))
+    assert [tuple(one.shape[1:]) for one in first] == [
+        (64, 257, 513), (128, 129, 257), (256, 65, 129), (512, 66, 130), (1, 67, 131),
+    ]  # fmt: skip
+    assert [tuple(one.shape[1:]) for one in second] == [
+        (64, 129, 257), (128, 65, 129), (256, 33, 65), (512, 34, 66), (1, 35, 67),
+    ]  # fmt: skip
+
+
+def test_features_weigh_as_in_the_original() -> None:
+    true = [[torch.zeros(1, 2, 3, 3) for _ in range(5)] for _ in range(2)]
+    made = [list(scale) for scale in true]
+    made[1][2] = torch.full((1, 2, 3, 3), 0.7)
+    made[0][4] = torch.ones(1, 2, 3, 3)  # scores are no features
+    assert float(10 * feature_matching(made, true)) == pytest.approx(5 * 0.7)
+    made[0][0] = torch.full((1, 2, 3, 3), -0.2)
+    assert float(10 * feature_matching(made, true)) == pytest.approx(5 * 0.7 + 5 * 0.2)
+
+
+def test_half_precision_leaves_the_image_fine_steps() -> None:
+    torch.manual_seed(0)
+    network = Pix2PixHDGenerator(3, 3, width=4, halvings=1, blocks=1).eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.inference_mode():
+        made = network(torch.randn(1, 3, 32, 32))
+    assert made.dtype == torch.float32
+    assert (made != made.to(torch.bfloat16)).float().mean() > 0.9

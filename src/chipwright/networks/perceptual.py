@@ -9,7 +9,8 @@ The VGG is no part of the trained network: it is neither learnt nor kept in the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -134,6 +135,33 @@ def superresolution_loss(weights: BackboneWeights) -> PerceptualLoss:
 def pix2pixhd_loss(weights: BackboneWeights) -> PerceptualLoss:
     """Return the VGG19 term of pix2pixHD (Wang et al. 2018, arXiv:1711.11585), to be weighted by 10."""
     return PerceptualLoss(PIX2PIXHD_NETWORK, weights, _PIX2PIXHD_LAYERS)
+
+
+class PerceptualOnDevice:
+    """A perceptual loss for tasks: found when it is first needed, on whichever device, and left behind when pickled.
+
+    Args:
+        network: keyword of the VGG.
+        build: the loss of its weights.
+        source, without: as in `find_perceptual_weights`.
+    """
+
+    def __init__(self, network: str, build: Callable[[BackboneWeights], PerceptualLoss], source: str, without: str) -> None:
+        self.network, self.build, self.source, self.without = network, build, source, without
+        self._losses: dict[torch.device, PerceptualLoss] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_losses": {}}
+
+    def __call__(self, predicted: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        """Return the loss's terms (see `PerceptualLoss`)."""
+        device = predicted.device
+        if device not in self._losses:
+            with torch.random.fork_rng(devices=[]):  # a resumed run builds it at another step and must draw the same after
+                weights = find_perceptual_weights(self.network, self.source, self.without)
+                self._losses[device] = self.build(weights).to(device)
+        terms: dict[str, Tensor] = self._losses[device](predicted, truth)
+        return terms
 
 
 def find_perceptual_weights(network: str, source: str, without: str) -> BackboneWeights:

@@ -118,10 +118,6 @@ def _radiometry(spec: ModelSpec) -> dict[str, Any]:
         stats = normalization_stats(spec.normalization, spec.dtype)
         if stats:
             keys["NormalizationStats"] = stats
-    if spec.second is not None and spec.second_normalization is not None:
-        stats = normalization_stats(spec.second_normalization, spec.second.dtype)
-        if stats:
-            keys["NormalizationStats_b"] = stats
     return keys
 
 

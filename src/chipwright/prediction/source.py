@@ -50,7 +50,8 @@ class Source:
         self, model: Model, rasters: Sequence[Path], second: Sequence[Path] = (), cell_size: float | None = None
     ) -> None:
         self.model = model
-        first = Imagery(rasters, cell_size=cell_size)
+        taken = model.task.rasters
+        first = Imagery(rasters, cell_size=cell_size, categorical=taken[0].categorical)
         self.grid: Grid = first.grid
         self._imagery = [first, *([Imagery(second, grid=first.grid)] if second else [])]
         self.inside: BaseGeometry | None = None
@@ -107,23 +108,22 @@ class Source:
         return drawn != 0
 
     def _check(self) -> None:
-        spec = self.model.spec
-        pairs = self.model.task.images_taken == 2
+        spec, taken = self.model.spec, self.model.task.rasters
+        pairs = len(taken) == 2
         if pairs != (len(self._imagery) == 2):
             raise DataError(
                 f"{self.model.name} compares two images: name the raster of the later date, too (--second)."
                 if pairs
                 else f"{self.model.name} takes one image; a second raster means nothing to it."
             )
-        wanted = [(spec.bands, spec.dtype), *([(spec.second.bands, spec.second.dtype)] if pairs and spec.second else [])]
-        for imagery, (bands, dtype) in zip(self._imagery, wanted, strict=True):
-            name = imagery.paths[0].name
+        for imagery, wanted in zip(self._imagery, taken, strict=True):
+            name, bands, dtype = imagery.paths[0].name, wanted.bands, wanted.dtype
             if len(imagery.bands) != len(bands):
                 raise DataError(
                     f"{name} has {len(imagery.bands)} bands ({listed(imagery.bands, 8)}), but {self.model.name} was trained on "
                     f"{len(bands)} ({listed(bands, 8)}). Give it a raster with those bands in that order."
                 )
-            if imagery.dtype != dtype:
+            if dtype is not None and imagery.dtype != dtype:
                 console.warn(
                     f"{name} has pixels of {imagery.dtype}, the training chips had {dtype}: values on another scale than the "
                     "training data's give wrong results."

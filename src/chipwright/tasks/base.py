@@ -55,6 +55,21 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True)
+class RasterTaken:
+    """One of the rasters that a model is applied to.
+
+    Attributes:
+        bands: their names.
+        dtype: pixel type of the training data; None where it does not matter.
+        categorical: whether pixels are class values.
+    """
+
+    bands: tuple[str, ...]
+    dtype: str | None
+    categorical: bool = False
+
+
+@dataclass(frozen=True)
 class Phase:
     """One part of a training step: a loss and the optimizer that lowers it.
 
@@ -206,11 +221,24 @@ class Task(ABC):
         """The scaling of what the network takes, band by band: the chips', unless a sample's image is made of several."""
         return self.spec.normalization
 
+    @property
+    def rasters(self) -> tuple[RasterTaken, ...]:
+        """What a prediction is made from: rasters like the chips' images."""
+        spec, second = self.spec, self.spec.second
+        first = RasterTaken(spec.bands, spec.dtype)
+        if self.images_taken == 1:
+            return (first,)
+        return first, RasterTaken(second.bands, second.dtype) if second else first
+
+    def scaling(self, key: str) -> Normalization:
+        """Return the scaling of the images under a sample key: the second images', unless it is the first of `image_keys`."""
+        second = key != self.image_keys[0] and self.spec.second_normalization
+        return second or self.inputs
+
     def normalizer(self, key: str, device: torch.device) -> Normalize:
         """Return the scaling of one image key on a device."""
         if (key, device) not in self._normalizers:
-            second = key != self.image_keys[0] and self.spec.second_normalization
-            self._normalizers[key, device] = Normalize(second or self.inputs).to(device)
+            self._normalizers[key, device] = Normalize(self.scaling(key)).to(device)
         return self._normalizers[key, device]
 
     # -- samples and batches

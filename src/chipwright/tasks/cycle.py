@@ -45,7 +45,8 @@ class CycleTask(AdversarialTask):
     translated image.
     """
 
-    higher_is_better = frozenset()
+    image_keys = ("image", "target")
+    higher_is_better: frozenset[str] = frozenset()
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)

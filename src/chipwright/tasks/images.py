@@ -7,11 +7,12 @@ file's dtype. A prediction is an image (bands, height, width) in the dtype and u
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chipwright.chips.chipset import BandStatistics
@@ -38,7 +39,7 @@ class ImageTask(Task):
     panel_titles = ("Input", "Output", "Truth")
 
     made_key = "image"
-    """Image key whose scaling the images that are made have."""
+    """Sample key of the images whose scaling those that are made have."""
 
     @property
     def made(self) -> Made:
@@ -49,6 +50,11 @@ class ImageTask(Task):
         """Return normalised images (batch, bands, height, width) of normalised ones; the network is in evaluation mode."""
         made: Tensor = network(images)
         return made
+
+    def truth(self, batch: Batch) -> Tensor:
+        """Return the normalised true images (batch, bands, height, width); `batch["target"]` stays as it is for the metrics."""
+        target: Tensor = batch["target"]
+        return self.normalizer(self.made_key, target.device)(target)
 
     def restored(self, images: Tensor) -> list[Tensor]:
         """Return normalised images (batch, bands, height, width) in the chips' units and pixel type, on the CPU."""
@@ -76,16 +82,25 @@ class ImageTask(Task):
         return ImageMetrics(*value_range(self.made))
 
     def panels(self, sample: Sample, prediction: Any) -> list[Panel]:
-        """Return input, output and truth; below the first two their PSNR."""
-        low, high = value_range(self.made)
-        pictures = [np.asarray(sample["image"]), np.asarray(prediction), np.asarray(sample["target"])]
-        scaled = [(torch.from_numpy(picture.astype(np.float64)) - low) / (high - low) for picture in pictures]
-        alike = [scaled[0].shape == scaled[2].shape, True, False]
-        texts = [f"PSNR {psnr(one, scaled[2]):.1f} dB" if shown else "" for one, shown in zip(scaled, alike, strict=True)]
+        """Return input, output and truth; below the output its PSNR, and below an input of the same kind its own."""
+        given, made, truth = (np.asarray(image) for image in (sample["image"], prediction, sample["target"]))
+        alike = (given.shape, given.dtype) == (truth.shape, truth.dtype)
+        output, true = (Panel("", to_rgb(image, self.made.statistics, self.made.bands)) for image in (made, truth))
+        pictures = [self.given_panel(given), output, true]
+        texts = [self._closeness(given, truth) if alike else "", self._closeness(made, truth), ""]
         return [
-            Panel(title, to_rgb(picture, self.made.statistics, self.made.bands), text=text)
-            for title, picture, text in zip(self.panel_titles, pictures, texts, strict=True)
+            replace(picture, title=title, text=text)
+            for picture, title, text in zip(pictures, self.panel_titles, texts, strict=True)
         ]
+
+    def given_panel(self, image: NDArray[Any]) -> Panel:
+        """Return the picture of what the network is given, (bands, height, width) in the file's dtype."""
+        return Panel("", to_rgb(image, self.spec.statistics, self.spec.bands))
+
+    def _closeness(self, image: NDArray[Any], truth: NDArray[Any]) -> str:
+        low, high = value_range(self.made)
+        scaled = [(torch.from_numpy(one.astype(np.float64)) - low) / (high - low) for one in (image, truth)]
+        return f"PSNR {psnr(*scaled):.1f} dB"
 
 
 def degraded(image: Any, factor: int) -> Any:

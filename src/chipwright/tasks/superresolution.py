@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +13,7 @@ from chipwright.chips.augmentation.pixels import fill_invalid
 from chipwright.chips.augmentation.scene import Scene, apply
 from chipwright.chips.chipset import Chip
 from chipwright.chips.display import color_bands
-from chipwright.networks.perceptual import (
-    SUPERRESOLUTION_NETWORK,
-    PerceptualLoss,
-    color_images,
-    find_perceptual_weights,
-    superresolution_loss,
-)
+from chipwright.networks.perceptual import SUPERRESOLUTION_NETWORK, PerceptualOnDevice, color_images, superresolution_loss
 from chipwright.networks.sr3 import Diffusion
 from chipwright.normalization import black_and_white, signed_unit
 from chipwright.spec import ModelSpec, Normalization
@@ -42,12 +35,11 @@ class SuperresolutionTask(ImageTask):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
         self.factor = int(spec.arguments["downsample_factor"])
-        self.perceptual = bool(spec.arguments["perceptual_loss"])
         self.compared, _ = color_bands(len(spec.bands), spec.bands)
-        self._losses: dict[torch.device, PerceptualLoss] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_losses": {}}
+        self.perceptual: PerceptualOnDevice | None = None
+        if spec.arguments["perceptual_loss"]:
+            weights = spec.arguments["perceptual_weights"]
+            self.perceptual = PerceptualOnDevice(SUPERRESOLUTION_NETWORK, superresolution_loss, weights, WITHOUT)
 
     def draw(self, unit: Chip, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
         """Return the chip, cropped and mirrored if `augment`, as "target", and blurred as "image".
@@ -59,17 +51,12 @@ class SuperresolutionTask(ImageTask):
         target = np.ascontiguousarray(apply(Scene([image]), recipe, rng).images[0])
         return {"image": degraded(target, self.factor), "target": target}
 
-    def truth(self, batch: Batch) -> Tensor:
-        """Return the normalised targets (batch, bands, height, width)."""
-        target: Tensor = batch["target"]
-        return self.normalizer("image", target.device)(target)
-
     def losses(self, networks: Networks, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         """Return L1 of the pixels, and of features and their Gram matrices."""
         made, truth = networks["network"](batch["image"]), self.truth(batch)
         terms = {"pixel": F.l1_loss(made, truth)}
-        if self.perceptual:
-            terms |= self._perceptual_loss(made.device)(self._as_color(made), self._as_color(truth))
+        if self.perceptual is not None:
+            terms |= self.perceptual(self._as_color(made), self._as_color(truth))
         return terms
 
     def _as_color(self, images: Tensor) -> Tensor:
@@ -77,13 +64,6 @@ class SuperresolutionTask(ImageTask):
         scaling = self.normalizer("image", images.device)
         low, high = (torch.tensor(values, device=images.device).view(-1, 1, 1) for values in black_and_white(self.spec))
         return color_images((images.float() / scaling.scale + scaling.mean - low) / (high - low), self.compared)
-
-    def _perceptual_loss(self, device: torch.device) -> PerceptualLoss:
-        if device not in self._losses:
-            with torch.random.fork_rng(devices=[]):  # a resumed run builds it at another step and must draw the same after
-                weights = find_perceptual_weights(SUPERRESOLUTION_NETWORK, self.spec.arguments["perceptual_weights"], WITHOUT)
-                self._losses[device] = superresolution_loss(weights).to(device)
-        return self._losses[device]
 
     def validate(self, network: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Sequence[Tensor]]:
         """Return L1 of the pixels and the images."""

@@ -45,7 +45,6 @@ class AdversarialTask(ImageTask):
     range_test = False
     default_learning_rate = 2e-4
     schedule = "constant_then_linear"
-    image_keys = ("image", "target")
     made_key = "target"
 
     def parts(self, network: nn.Module) -> dict[str, nn.Module]:
@@ -91,10 +90,14 @@ class PairTask(AdversarialTask):
             judge = bare(networks["discriminator"])
             with held(judge):
                 return self.generator_losses(judge, batch)
-        pairs = [self.judged(batch, batch["made"].detach()), self.judged(batch, batch["target"])]
-        scores = [results[-1] for results in (networks["discriminator"](pair) for pair in pairs)]
-        made, true = (adversarial_loss(one, real, self.least_squares) for one, real in zip(scores, (False, True), strict=True))
+        judge = networks["discriminator"]
+        made = self.verdict(judge(self.judged(batch, batch["made"].detach())), False)
+        true = self.verdict(judge(self.judged(batch, self.truth(batch))), True)
         return {"discriminator": (made + true) / 2}
+
+    def verdict(self, results: Any, real: bool) -> Tensor:
+        """Return how far the discriminator's results are from those of true images (`real`), or of made ones."""
+        return adversarial_loss(results[-1], real, self.least_squares)
 
     def judged(self, batch: Batch, images: Tensor) -> Tensor:
         """Return what the discriminator is shown: images beside what they are made of."""
@@ -102,13 +105,12 @@ class PairTask(AdversarialTask):
 
     def generator_losses(self, judge: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of the generator's images, `batch["made"]`."""
-        scores = judge(self.judged(batch, batch["made"]))[-1]
         return {
-            "adversarial": adversarial_loss(scores, True, self.least_squares),
-            "pixel": self.pixel_weight * F.l1_loss(batch["made"].float(), batch["target"]),
+            "adversarial": self.verdict(judge(self.judged(batch, batch["made"])), True),
+            "pixel": self.pixel_weight * F.l1_loss(batch["made"].float(), self.truth(batch)),
         }
 
     def validate(self, network: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Sequence[Tensor]]:
         """Return L1 of the pixels, which says more of an image than how well its judge is deceived, and the images."""
         made = self.make(network, batch["image"])
-        return {"pixel": F.l1_loss(made.float(), batch["target"])}, self.restored(made)
+        return {"pixel": F.l1_loss(made.float(), self.truth(batch))}, self.restored(made)

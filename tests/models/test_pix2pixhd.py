@@ -1,0 +1,121 @@
+"""PIX2PIXHD: pairs of differing images, label maps, and what comes out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pair_builders
+import pytest
+import rasterio
+import torch
+from torchvision import models
+
+import chipwright
+from chipwright import catalog, console
+
+SMALL: dict[str, Any] = catalog.find("PIX2PIXHD").tiny.arguments
+
+
+@pytest.fixture(autouse=True)
+def _silence() -> Any:
+    with console.quiet():
+        yield
+
+
+def train(chips: Path, out: Path, arguments: dict[str, Any] | None = None, **changes: Any) -> Any:
+    options = {
+        "model_type": "PIX2PIXHD", "max_epochs": 1, "batch_size": 4, "processor_type": "CPU", "precision": "float32",
+        "stop_training": False, "validation_percentage": 25, "arguments": SMALL | (arguments or {}),
+    }  # fmt: skip
+    return chipwright.train(chips, out, **options | changes)
+
+
+def pixels(path: Path) -> Any:
+    with rasterio.open(path) as file:
+        return file.read()
+
+
+def test_bands_and_pixel_types_of_both_sides_may_differ(tmp_path: Path) -> None:
+    chips = pair_builders.export_tiles(tmp_path / "chips", 8, 40, bands=2, dtype="uint8", second_bands=5, second_dtype="uint16")
+    train(chips, tmp_path / "model")
+    first = chips / "images" / "000000000000.tif"
+    loaded = chipwright.load(tmp_path / "model", processor_type="CPU")
+    made = loaded.predict([pixels(first)])[0].numpy()
+    assert (made.dtype, made.shape) == (np.uint16, (5, 40, 40))
+    done = chipwright.predict(loaded, first, tmp_path / "map.tif")
+    np.testing.assert_array_equal(pixels(done.outputs[0]), made)
+
+
+def test_a_label_map_becomes_an_image(tmp_path: Path) -> None:
+    chips = pair_builders.painted_labels(tmp_path / "chips", 12, 32, bands=4, values=(3, 200))
+    train(chips, tmp_path / "model", max_epochs=12)
+    history = json.loads((tmp_path / "model" / "model_metrics.json").read_text(encoding="utf-8"))["history"]
+    assert history[-1]["psnr"] > history[0]["psnr"] + 3
+    loaded = chipwright.load(tmp_path / "model", processor_type="CPU")
+    label = chips / "labels" / "000000000000.tif"
+    made = loaded.predict([pixels(label)])[0].numpy()
+    assert made.shape == (4, 32, 32)
+    done = chipwright.predict(loaded, label, tmp_path / "map.tif")
+    np.testing.assert_array_equal(pixels(done.outputs[0]), made)
+    with rasterio.open(label) as source, rasterio.open(done.outputs[0]) as result:
+        assert (result.crs, result.transform) == (source.crs, source.transform)
+    with pytest.raises(chipwright.DataError, match="4 bands"):
+        chipwright.predict(loaded, chips / "images" / "000000000000.tif", tmp_path / "wrong.tif")
+
+
+def test_class_values_beyond_label_nc_are_refused(tmp_path: Path) -> None:
+    chips = pair_builders.painted_labels(tmp_path / "chips", 8, 32, values=(1, 6))
+    with pytest.raises(chipwright.OptionError, match="Give 7 or more"):
+        train(chips, tmp_path / "model", {"label_nc": 6})
+    train(chips, tmp_path / "model", {"label_nc": 9})
+    assert json.loads((tmp_path / "model" / "model.emd").read_text(encoding="utf-8"))["label_nc"] == 9
+
+
+def test_single_images_are_refused(tmp_path: Path) -> None:
+    chips = pair_builders.sharp_scenes(tmp_path / "chips", 4, 32)
+    with pytest.raises(chipwright.DataError, match="additional input raster"):
+        train(chips, tmp_path / "model")
+
+
+def test_without_weights_of_a_vgg_training_stops_before_it_starts(tmp_path: Path) -> None:
+    chips = pair_builders.export_tiles(tmp_path / "chips", second_bands=3)
+    with pytest.raises(chipwright.OptionError, match="vgg_loss=False"):
+        train(chips, tmp_path / "model", {"vgg_loss": True, "perceptual_weights": "none"})
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_vgg_loss_takes_a_file_and_stays_out_of_the_model(tmp_path: Path) -> None:
+    file = tmp_path / "vgg19.pth"
+    torch.manual_seed(0)
+    features = models.vgg19(weights=None).features
+    torch.save({f"features.{name}": value for name, value in features.state_dict().items()}, file)
+    chips = pair_builders.export_tiles(tmp_path / "chips", 8, 32, second_bands=3)
+    train(chips, tmp_path / "with", {"vgg_loss": True, "perceptual_weights": str(file)})
+    train(chips, tmp_path / "without")
+    weights = [(tmp_path / name / f"{name}.safetensors").read_bytes() for name in ("with", "without")]
+    assert abs(len(weights[0]) - len(weights[1])) < 200
+    assert weights[0] != weights[1]
+    file.unlink()
+    assert chipwright.evaluate(tmp_path / "with", chips, tmp_path / "again", processor_type="CPU").metrics["psnr"] > 0
+
+
+@pytest.mark.parametrize("arguments", [{"gen_network": "global"}, {"norm": "batch"}, {"lsgan": False, "feat_loss": False}])
+def test_it_learns_in_each_form(arguments: dict[str, Any], tmp_path: Path) -> None:
+    chips = pair_builders.translated_scenes(tmp_path / "chips", 12, 32)
+    train(chips, tmp_path / "model", arguments, max_epochs=4, learning_rate=1e-3)
+    history = json.loads((tmp_path / "model" / "model_metrics.json").read_text(encoding="utf-8"))["history"]
+    assert history[-1]["valid_loss"] < 0.9 * history[0]["valid_loss"]
+
+
+def test_a_global_generator_is_what_an_enhanced_one_can_start_from(tmp_path: Path) -> None:
+    chips = pair_builders.export_tiles(tmp_path / "chips", 8, 32, second_bands=2)
+    train(chips, tmp_path / "coarse", {"gen_network": "global", "n_gen_filters": 16})
+    result = train(chips, tmp_path / "fine", {"n_gen_filters": 8}, pretrained_model=tmp_path / "coarse", learning_rate=1e-12)
+    assert result.out_model_file.exists()
+    coarse, fine = (chipwright.load(tmp_path / name, processor_type="CPU").network for name in ("coarse", "fine"))
+    trunk = {name: value for name, value in coarse.state_dict().items() if ".trunk." in name}
+    assert trunk
+    assert all(torch.allclose(fine.state_dict()[name], value, atol=1e-6) for name, value in trunk.items())
