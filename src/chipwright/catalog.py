@@ -58,7 +58,7 @@ _ROWS = (
         "Feature classifier (object or image classification)",
         "chipwright.models.feature_classifier:FEATURE_CLASSIFIER",
     ),
-    Row("PIX2PIX", "Pix2Pix (paired image translation)"),
+    Row("PIX2PIX", "Pix2Pix (paired image translation)", "chipwright.models.pix2pix:PIX2PIX"),
     Row("PIX2PIXHD", "Pix2PixHD (paired image translation, high resolution)", "chipwright.models.pix2pixhd:PIX2PIXHD"),
     Row("CYCLEGAN", "CycleGAN (unpaired image translation)", "chipwright.models.cyclegan:CYCLEGAN"),
     Row("SUPERRESOLUTION", "Super-resolution (image translation)", "chipwright.models.superresolution:SUPERRESOLUTION"),

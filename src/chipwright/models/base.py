@@ -60,6 +60,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "darknet": ("DARKNET53",),
     "reid": ("REID_V1", "REID_V2"),
     "sr3": ("SR3",),
+    "plain": ("UNET",),
 }
 """Backbone keywords of the reference by family."""
 

@@ -16,9 +16,9 @@ from chipwright.chips.augmentation.pixels import fill_invalid
 from chipwright.chips.augmentation.recipe import Tones
 from chipwright.chips.augmentation.scene import Scene, apply
 from chipwright.chips.chipset import Chip
-from chipwright.chips.display import Panel, color_bands
+from chipwright.chips.display import Panel
 from chipwright.chips.reading import whole_numbers
-from chipwright.networks.perceptual import PIX2PIXHD_NETWORK, PerceptualOnDevice, color_images, pix2pixhd_loss
+from chipwright.networks.perceptual import PIX2PIXHD_NETWORK, PerceptualOnDevice, pix2pixhd_loss
 from chipwright.networks.pix2pixhd import OneHot, feature_matching
 from chipwright.spec import ModelSpec, Normalization
 from chipwright.tasks.base import Batch, RasterTaken, Reader, Sample
@@ -63,15 +63,10 @@ class Pix2PixHDTask(PairTask):
                 true = judge(self.judged(batch, truth))
             losses["features"] = self.feature_weight * feature_matching(results, true)
         if self.perceptual is not None:
-            losses["vgg"] = self.feature_weight * self.perceptual(self._as_color(made), self._as_color(truth))["feature"]
+            losses["vgg"] = self.feature_weight * self.perceptual(self.as_color(made), self.as_color(truth))["feature"]
         if self.pixel_weight:
             losses["pixel"] = self.pixel_weight * F.l1_loss(made.float(), truth)
         return losses
-
-    def _as_color(self, images: Tensor) -> Tensor:
-        """Return normalised images of three bands as red, green and blue of 0..1."""
-        bands, _ = color_bands(len(self.made.bands), self.made.bands)
-        return color_images((images.float() + 1) / 2, bands)
 
 
 class LabelsToImagesTask(Pix2PixHDTask):

@@ -14,7 +14,9 @@ from torch.nn import functional as F
 from chipwright.chips.augmentation.pixels import fill_invalid
 from chipwright.chips.augmentation.scene import Scene, apply
 from chipwright.chips.chipset import Chip
+from chipwright.chips.display import color_bands
 from chipwright.networks.adversarial import adversarial_loss, bare, held
+from chipwright.networks.perceptual import color_images
 from chipwright.tasks.base import Batch, Networks, ParameterGroup, Phase, Reader, Sample
 from chipwright.tasks.images import ImageTask, Made
 
@@ -109,6 +111,11 @@ class PairTask(AdversarialTask):
             "adversarial": self.verdict(judge(self.judged(batch, batch["made"])), True),
             "pixel": self.pixel_weight * F.l1_loss(batch["made"].float(), self.truth(batch)),
         }
+
+    def as_color(self, images: Tensor) -> Tensor:
+        """Return normalised images of what is made as red, green and blue of 0..1, for a VGG to see."""
+        bands, _ = color_bands(len(self.made.bands), self.made.bands)
+        return color_images((images.float() + 1) / 2, bands)
 
     def validate(self, network: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Sequence[Tensor]]:
         """Return L1 of the pixels, which says more of an image than how well its judge is deceived, and the images."""

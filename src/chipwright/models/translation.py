@@ -1,0 +1,40 @@
+"""What model types of adversarial translation have in common: images within -1..1, and small batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from chipwright.chips.chipset import ChipSet
+from chipwright.models.base import Arguments, ModelType
+from chipwright.normalization import signed_unit
+from chipwright.package.emd import normalization_stats
+from chipwright.spec import ModelSpec, Normalization
+
+
+class TranslationType(ModelType):
+    """A type whose networks make images that end in tanh."""
+
+    def normalization(
+        self, chips: ChipSet, arguments: Arguments, weights: tuple[Sequence[float], Sequence[float]] | None
+    ) -> Normalization:
+        """Return the scaling of the first images to -1..1."""
+        return signed_unit(chips)
+
+    def second_normalization(
+        self, chips: ChipSet, arguments: Arguments, weights: tuple[Sequence[float], Sequence[float]] | None
+    ) -> Normalization | None:
+        """Return the scaling of the second images to -1..1."""
+        return signed_unit(chips.second) if chips.second else None
+
+    def emd_keys(self, spec: ModelSpec) -> dict[str, Any]:
+        """Return the family's keys: bands of what is made and of what it is made of, and the scaling of what is made."""
+        keys = super().emd_keys(spec) | {"n_channel": len((spec.second or spec).bands), "n_intput_channel": len(spec.bands)}
+        if spec.second is not None and spec.second_normalization is not None:
+            stats = normalization_stats(spec.second_normalization, spec.second.dtype)
+            keys |= {"NormalizationStats_b": stats} if stats else {}
+        return keys
+
+    def default_batch_size(self, chip_size: int) -> int:
+        """Return 1, as published: adversarial training takes many small steps."""
+        return 1
