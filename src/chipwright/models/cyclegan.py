@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from chipwright.chips.chipset import ChipSet, SecondImages
-from chipwright.models.base import Arguments, ModelType, Tiny
-from chipwright.normalization import signed_unit
-from chipwright.spec import ModelSpec, Normalization
+from chipwright.models.base import Arguments, Tiny
+from chipwright.models.translation import TranslationModel
+from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +27,7 @@ class CycleArguments(Arguments):
     n_dscr_filters: int = Field(64, ge=4, le=512, description="Channels of the discriminators' first layer.")
 
 
-class CycleGan(ModelType):
+class CycleGan(TranslationModel):
     """CycleGAN (Zhu et al. 2017)."""
 
     keyword = "CYCLEGAN"
@@ -51,18 +50,6 @@ class CycleGan(ModelType):
         "ModelName": "CycleGAN",
         "SupportsVariableTileSize": True,
     }
-
-    def normalization(
-        self, chips: ChipSet, arguments: Arguments, weights: tuple[Sequence[float], Sequence[float]] | None
-    ) -> Normalization:
-        """Return what brings A's images to -1..1, the range of what generators make."""
-        return signed_unit(chips)
-
-    def second_normalization(
-        self, chips: ChipSet, arguments: Arguments, weights: tuple[Sequence[float], Sequence[float]] | None
-    ) -> Normalization | None:
-        """Return what brings B's images there."""
-        return signed_unit(chips.second) if chips.second else None
 
     def chip_size(self, chips: ChipSet, arguments: Arguments) -> tuple[int, int]:
         """Return (width, height) that both domains' images are cropped to: the argument's, or the smaller tiles'."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from chipwright.chips.chipset import BACKGROUND, ChipSet
 from chipwright.errors import DataError, OptionError, listed
-from chipwright.models.base import Arguments, ModelType, Tiny
-from chipwright.normalization import signed_unit
+from chipwright.models.base import Arguments, Tiny
+from chipwright.models.translation import TranslationModel
 from chipwright.package.emd import normalization_stats
-from chipwright.spec import ModelSpec, Normalization
+from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -81,7 +81,7 @@ class Pix2PixHDArguments(Arguments):
     }
 
 
-class Pix2PixHD(ModelType):
+class Pix2PixHD(TranslationModel):
     """pix2pixHD (Wang et al. 2018)."""
 
     keyword = "PIX2PIXHD"
@@ -125,18 +125,6 @@ class Pix2PixHD(ModelType):
                 f"label_nc {arguments.label_nc} means the class values 0 to {arguments.label_nc - 1}, but the labels hold "
                 f"{highest}. Give {highest + 1} or more, or leave it out."
             )
-
-    def normalization(
-        self, chips: ChipSet, arguments: Arguments, weights: tuple[Sequence[float], Sequence[float]] | None
-    ) -> Normalization:
-        """Return the scaling of the first images to -1..1."""
-        return signed_unit(chips)
-
-    def second_normalization(
-        self, chips: ChipSet, arguments: Arguments, weights: tuple[Sequence[float], Sequence[float]] | None
-    ) -> Normalization | None:
-        """Return the scaling of the second images to -1..1."""
-        return signed_unit(chips.second) if chips.second else None
 
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the weights of the losses, and the class values that one-hot input has a plane for, if it is a map of classes.
