@@ -53,6 +53,21 @@ def classify(function, pixels, mask, scalars):
     return found[:height, :width], json.loads(info["rasterAttributeTable"])
 
 
+def translate(function, pixels, mask, scalars):
+    """Return the image that is made of a raster (bands, height, width)."""
+    info = function.updateRasterInfo(output_info={})["output_info"]
+    height, width = pixels.shape[-2:]
+    made = np.zeros((info["bandCount"], height + 4096, width + 4096), info["pixelType"])
+    for column, row, block in blocks(function, pixels, mask, scalars):
+        shape = tuple(side - 2 * function.padding for side in block["raster_pixels"].shape[-2:])
+        props = {"pixelType": info["pixelType"]}
+        out = function.updatePixels((column, row), (len(made), *shape), props, **block)["output_pixels"]
+        assert out.shape == (len(made), *shape), (out.shape, shape)
+        assert out.dtype == np.dtype(info["pixelType"])
+        made[:, row : row + shape[0], column : column + shape[1]] = out
+    return made[:, :height, :width]
+
+
 def detect(function, pixels, mask, scalars):
     """Return the features of a raster, their rings in its pixels."""
     assert function.getGeometryType() == 4
@@ -85,6 +100,8 @@ def main(function, model, task, result):
     if kind == "classes":
         found, table = classify(made, given["pixels"], given["mask"], scalars)
         answer = {"values": found.tolist(), "table": table}
+    elif kind == "image":
+        answer = {"pixels": translate(made, given["pixels"], given["mask"], scalars).tolist()}
     elif kind == "objects":
         answer = detect(made, given["pixels"], given["mask"], scalars)
     else:

@@ -49,6 +49,10 @@ KINDS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "SSD": ("ChipwrightObjectDetector", builders.voc, {}),
     "FASTERRCNN": ("ChipwrightObjectDetector", builders.voc, {}),
     "MASKRCNN": ("ChipwrightInstanceDetector", mask_builders.discs, {}),
+    "SUPERRESOLUTION": ("ChipwrightImageTranslator", pair_builders.sharp_scenes, {}),
+    "PIX2PIX": ("ChipwrightImageTranslator", pair_builders.translated_scenes, {}),
+    "PIX2PIXHD": ("ChipwrightImageTranslator", pair_builders.translated_scenes, {}),
+    "CYCLEGAN": ("ChipwrightImageTranslator", pair_builders.two_kinds, {}),
     "FEATURE_CLASSIFIER": ("ChipwrightObjectClassifier", builders.labeled_tiles, {}),
 }
 
@@ -76,9 +80,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return get
 
 
-def image_of(chips: Path, place: int = 0) -> np.ndarray[Any, Any]:
+def image_of(chips: Path, place: int = 0, keyword: str = "") -> np.ndarray[Any, Any]:
     reader, chip = ChipReader(None), read_chips([chips]).chips[place]
-    return np.concatenate([reader.image(chip, at) for at in range(len(chip.images))])
+    images = 1 if keyword in KINDS and "Translator" in KINDS[keyword][0] else len(chip.images)
+    return np.concatenate([reader.image(chip, at) for at in range(images)])
 
 
 def run_here(model: Path, keyword: str, pixels: Any, mask: Any = None, **scalars: Any) -> Any:
@@ -100,6 +105,23 @@ def test_pixels_get_the_classes_that_predict_gives(keyword: str, trained: Any) -
     assert (found == expected).mean() >= 0.999
     emd = json.loads((model / "model.emd").read_text())
     assert [row["attributes"]["Value"] for row in table["features"]] == [one["Value"] for one in emd["Classes"]]
+
+
+@pytest.mark.parametrize("keyword", [name for name, kind in KINDS.items() if "Translator" in kind[0]])
+def test_images_are_those_that_predict_makes(keyword: str, trained: Any) -> None:
+    chips, model = trained(keyword)
+    loaded = chipwright.load(model, processor_type="CPU")
+    pixels = image_of(chips, 0, keyword)
+    function = pro_host.load(model / "ChipwrightImageTranslator.py", model / "model.emd")
+    mask = np.ones(pixels.shape[-2:], "u1")
+    mask[:3] = 0
+    found = pro_host.translate(function, pixels, mask, {"padding": 0, "batch_size": 1})
+    assert found.dtype == np.uint8 and found.shape == pixels.shape
+    assert not found[:, :3].any()
+    whole = pro_host.translate(function, pixels, np.ones_like(mask), {"padding": 0, "batch_size": 1})
+    expected = loaded.predict([pixels])[0].numpy()
+    assert np.abs(whole.astype(int) - expected).max() <= 1
+    assert (whole == expected).mean() > 0.99
 
 
 @pytest.mark.parametrize("keyword", ["SSD", "FASTERRCNN", "MASKRCNN"])
@@ -265,9 +287,9 @@ def test_numpy_and_an_old_onnxruntime_are_enough(trained: Any, tmp_path: Path) -
     host = Path(pro_host.__file__)
     for keyword in KINDS:
         chips, model = trained(keyword)
-        kind = {"P": "classes", "O": "objects", "I": "objects"}[KINDS[keyword][0][len("Chipwright")]]
-        kind = "labels" if keyword == "FEATURE_CLASSIFIER" else kind
-        pixels = np.stack([image_of(chips, at) for at in range(3)]) if kind == "labels" else image_of(chips, 1)
+        kinds = {"Pixel": "classes", "Detector": "objects", "Translator": "image", "ObjectClassifier": "labels"}
+        kind = next(kind for word, kind in kinds.items() if word in KINDS[keyword][0])
+        pixels = np.stack([image_of(chips, at) for at in range(3)]) if kind == "labels" else image_of(chips, 1, keyword)
         scalars = {"padding": 0, "batch_size": 1, "threshold": 0.3}
         np.savez(
             tmp_path / "task.npz", pixels=pixels, mask=np.ones(pixels.shape[-2:], "u1"), scalars=json.dumps(scalars), kind=kind
@@ -279,6 +301,9 @@ def test_numpy_and_an_old_onnxruntime_are_enough(trained: Any, tmp_path: Path) -
         if kind == "classes":
             expected, _ = pro_host.classify(here, pixels, np.ones(pixels.shape[-2:], "u1"), scalars)
             assert (np.array(there["values"]) == expected).mean() >= 0.999
+        elif kind == "image":
+            image = pro_host.translate(here, pixels, np.ones(pixels.shape[-2:], "u1"), scalars)
+            assert np.abs(np.array(there["pixels"]) - image.astype(int)).max() <= 1
         elif kind == "objects":
             expected = pro_host.detect(here, pixels, np.ones(pixels.shape[-2:], "u1"), scalars)
             assert [one["Class"] for one in there] == [one["Class"] for one in expected]

@@ -20,6 +20,7 @@ PARTS = {
     "ChipwrightObjectDetector": ("shared", "object_detector"),
     "ChipwrightInstanceDetector": ("shared", "object_detector", "instance_detector"),
     "ChipwrightObjectClassifier": ("shared", "object_classifier"),
+    "ChipwrightImageTranslator": ("shared", "image_translator"),
 }
 """Raster functions, and the modules of `chipwright.package.functions` that each is joined from."""
 

@@ -128,6 +128,30 @@ METRICS: dict[str, Metric] = {
     "fid": Metric("FID", "Fréchet distance between made and true images as a network sees them; 0 is alike.", "number", False),
     "fid_a": Metric("FID A", "Fréchet distance of the images turned into kind A from true ones; 0 is alike.", "number", False),
     "fid_b": Metric("FID B", "Fréchet distance of the images turned into kind B from true ones; 0 is alike.", "number", False),
+    "translation_error": Metric(
+        "translation error",
+        "Cycle error and histogram distance together, as shares of the range from black to white.",
+        "share",
+        False,
+    ),
+    **{
+        f"cycle_error{suffix}": Metric(
+            f"cycle error{of}",
+            "How far images are from what they were, once translated and brought back; 0 is the same.",
+            "share",
+            False,
+        )
+        for suffix, of in (("", ""), ("_a", ", A"), ("_b", ", B"))
+    },
+    **{
+        f"histogram_distance{suffix}": Metric(
+            f"histogram distance{of}",
+            "How far the values of translated images are from those of true ones; 0 is alike.",
+            "share",
+            False,
+        )
+        for suffix, of in (("", ""), ("_a", ", A"), ("_b", ", B"))
+    },
     "corpus_bleu": Metric(
         "BLEU", "How many word sequences of the captions occur in the true ones; 1 is the most.", "score", True
     ),

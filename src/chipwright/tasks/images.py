@@ -70,6 +70,14 @@ class ImageTask(Task):
             values = values.round().clamp(limits.min, limits.max)
         return [torch.from_numpy(image.astype(kind)) for image in values.cpu().numpy()]
 
+    def host_facts(self) -> dict[str, Any] | None:
+        """Return what brings the network's images back to the units and pixel type of what is made."""
+        scaling = self.scaling(self.made_key)
+        return {
+            "function": "ChipwrightImageTranslator", "dtype": self.made.dtype,
+            "mean": list(scaling.mean), "std": list(scaling.std),
+        }  # fmt: skip
+
     def predict(self, network: nn.Module, batch: Batch) -> Sequence[Tensor]:
         """Return the image that is made of every sample; images may differ in size."""
         images = batch[self.image_keys[0]]

@@ -93,6 +93,10 @@ class DiffusionTask(SuperresolutionTask):
         """Each band from -1 to 1."""
         return signed_unit(self.spec)
 
+    def host_facts(self) -> None:
+        """Return None: an image is drawn in many passes through the network."""
+        return
+
     def optimizer(self, groups: Sequence[ParameterGroup], phase: Phase) -> torch.optim.Optimizer:
         """Return Adam, as the paper."""
         settings = [{"params": group.parameters, "lr": group.factor} for group in groups]

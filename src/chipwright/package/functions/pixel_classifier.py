@@ -38,16 +38,8 @@ class ChipwrightPixelClassifier(RasterFunction):
 
     def updatePixels(self, tlc, shape, props, **pixelBlocks):
         """Return the class values of a block without its padding."""
-        pixels = np.asarray(pixelBlocks["raster_pixels"])
-        mask = np.asarray(pixelBlocks.get("raster_mask", np.ones(pixels.shape[-2:], "u1")))
-        found = np.zeros(pixels.shape[-2:], np.int64)
-        for top, left, window, (rows, columns) in self.windows(pixels, mask):
-            values = self.decide(self.run(window)["output"][0])
-            found[slice(*rows), slice(*columns)] = values[rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left]
-        found[np.asarray(mask).reshape(found.shape) == 0] = 0
-        edge = self.padding
-        inner = found[edge : found.shape[0] - edge, edge : found.shape[1] - edge]
-        pixelBlocks["output_pixels"] = inner[None].astype(props["pixelType"], copy=False)
+        found = self.painted(pixelBlocks, 1, lambda numbers: self.decide(numbers)[None])
+        pixelBlocks["output_pixels"] = found.astype(props["pixelType"], copy=False)
         return pixelBlocks
 
     def decide(self, numbers):

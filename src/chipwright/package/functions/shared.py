@@ -128,6 +128,27 @@ class RasterFunction:
                 if inside.any():
                     yield top, left, self.filled(pixels[:, top:bottom, left:right], inside), kept
 
+    def painted(self, pixelBlocks, bands, paint):
+        """Return a block without its padding (bands, height, width), 0 where there is no data.
+
+        `paint` makes it of the network's output of every window (channels, height, width).
+        """
+        pixels = np.asarray(pixelBlocks["raster_pixels"])
+        mask = np.asarray(pixelBlocks.get("raster_mask", np.ones(pixels.shape[-2:], "u1")))
+        found = None
+        for top, left, window, (rows, columns) in self.windows(pixels, mask):
+            values = paint(self.run(window)[self.outputs[0]][0])
+            if found is None:
+                found = np.zeros((bands, *pixels.shape[-2:]), values.dtype)
+            found[:, slice(*rows), slice(*columns)] = values[
+                :, rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left
+            ]
+        if found is None:
+            found = np.zeros((bands, *pixels.shape[-2:]), "u1")
+        found[:, mask.reshape(found.shape[1:]) == 0] = 0
+        edge = self.padding
+        return found[:, edge : found.shape[1] - edge, edge : found.shape[2] - edge]
+
     def filled(self, pixels, held):
         """Return pixels as the network takes them: those without data are the bands' means, as in training."""
         fill = np.array([np.nan if value is None else value for value in self.facts["fill"]], np.float32)
