@@ -129,7 +129,7 @@ class Pix2PixHD(TranslationModel):
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the weights of the losses, and the class values that one-hot input has a plane for, if it is a map of classes.
 
-        A fine-tuned model keeps the planes of the one it comes from.
+        A fine-tuned model keeps the planes of the one it comes from, unless classes were added.
         """
         assert isinstance(arguments, Pix2PixHDArguments)
         made = len((chips.second or chips).bands)
@@ -142,7 +142,8 @@ class Pix2PixHD(TranslationModel):
                 f"The VGG loss compares images of three bands; these have {made}, so pixels are compared (weight {pixels:g})."
             )
         if chips.second is None:
-            fitted["labels"] = (earlier or {}).get("labels") or self._labels(chips, arguments)
+            values, known = self._labels(chips, arguments), (earlier or {}).get("labels") or []
+            fitted["labels"] = known if set(values) <= set(known) else values
         return fitted
 
     @staticmethod
@@ -205,11 +206,9 @@ class Pix2PixHD(TranslationModel):
         }
         if labels:
             planes = {str(value): plane for plane, value in enumerate(labels)}
-            keys |= {"ExtractBands": [0], "label_nc": len(labels), "mask_map": planes}
-        if spec.second is not None and spec.second_normalization is not None:
-            stats = normalization_stats(spec.second_normalization, spec.second.dtype)
-            keys |= {"NormalizationStats_b": stats} if stats else {}
-        return keys
+            keys |= {"ExtractBands": [0], "IsMultispectral": False, "label_nc": len(labels), "mask_map": planes}
+        stats = normalization_stats(spec.second_normalization or spec.normalization, (spec.second or spec).dtype)
+        return keys | ({"NormalizationStats_b": stats} if stats else {})
 
     def default_batch_size(self, chip_size: int) -> int:
         """Return 1, as published: adversarial training takes many small steps."""
