@@ -124,8 +124,16 @@ _PICKED = {
 """What the reference picks for a metadata format."""
 
 
-def pick(format_name: str) -> str:
+_PICKED_OF_TILES = {"paired": "PIX2PIX", "labelled": "PIX2PIXHD"}
+"""What it picks for Export_Tiles that hold more than single images."""
+
+
+def pick(format_name: str, *, paired: bool = False, labelled: bool = False) -> str:
     """Return the model type for chips of a format when none is given: the reference's pick, or the first available that fits.
+
+    Args:
+        format_name: of the chips.
+        paired, labelled: whether they have second images, or label rasters.
 
     Raises:
         OptionError: if no available type takes the format.
@@ -134,4 +142,6 @@ def pick(format_name: str) -> str:
     if not fits:
         raise OptionError(f"No model type of this version trains on {format_name} yet. It trains {listed(available(), 30)}.")
     picked = _PICKED.get(format_name, "")
+    if format_name == "Export_Tiles" and (paired or labelled):
+        picked = _PICKED_OF_TILES["paired" if paired else "labelled"]
     return picked if picked in fits else fits[0]

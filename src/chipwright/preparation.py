@@ -70,7 +70,8 @@ def prepare(options: TrainOptions, precision: str) -> Setup:
             model.backbones.resolve(options.backbone_model, model.keyword)
     chips = read_chips(options.in_folder)
     if model is None:
-        model = catalog.find(catalog.pick(chips.format))
+        labelled = any(chip.label is not None for chip in chips.chips)
+        model = catalog.find(catalog.pick(chips.format, paired=chips.second is not None, labelled=labelled))
         console.say(f"Model type {model.keyword}, picked for {chips.format}.")
     if chips.format not in model.formats:
         fits = catalog.fitting(chips.format)

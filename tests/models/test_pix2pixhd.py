@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import builders
 import numpy as np
 import pair_builders
 import pytest
@@ -62,6 +63,10 @@ def test_a_label_map_becomes_an_image(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels(done.outputs[0]), made)
     with rasterio.open(label) as source, rasterio.open(done.outputs[0]) as result:
         assert (result.crs, result.transform) == (source.crs, source.transform)
+    onnxruntime = pytest.importorskip("onnxruntime")
+    graph = onnxruntime.InferenceSession(chipwright.repackage(tmp_path / "model", "onnx", tmp_path / "model.onnx"))
+    values = torch.from_numpy(graph.run(None, {"input": pixels(label)[None].astype(np.float32)})[0])
+    assert (loaded.task.restored(values)[0].int() - torch.from_numpy(made).int()).abs().max() <= 1  # type: ignore[attr-defined]
     with pytest.raises(chipwright.DataError, match="4 bands"):
         chipwright.predict(loaded, chips / "images" / "000000000000.tif", tmp_path / "wrong.tif")
 
@@ -119,3 +124,42 @@ def test_a_global_generator_is_what_an_enhanced_one_can_start_from(tmp_path: Pat
     trunk = {name: value for name, value in coarse.state_dict().items() if ".trunk." in name}
     assert trunk
     assert all(torch.allclose(fine.state_dict()[name], value, atol=1e-6) for name, value in trunk.items())
+
+
+def test_it_is_picked_for_maps_of_classes(tmp_path: Path) -> None:
+    assert catalog.pick("Export_Tiles") == "SUPERRESOLUTION"
+    assert catalog.pick("Export_Tiles", labelled=True) == "PIX2PIXHD"
+    assert catalog.pick("Export_Tiles", paired=True).startswith("PIX2PIX")
+    chips = pair_builders.painted_labels(tmp_path / "chips", 8, 32)
+    result = train(chips, tmp_path / "model", model_type=None)
+    assert chipwright.load(result.out_model_file, processor_type="CPU").spec.model_type == "PIX2PIXHD"
+
+
+def test_the_emd_says_what_goes_in_and_what_comes_out(tmp_path: Path) -> None:
+    pairs = pair_builders.export_tiles(tmp_path / "pairs", 8, 32, bands=2, second_bands=5, second_dtype="uint16")
+    labels = pair_builders.painted_labels(tmp_path / "labels", 8, 32, bands=4, values=(3, 200))
+    emds = []
+    for name, chips in (("of_pairs", pairs), ("of_labels", labels)):
+        train(chips, tmp_path / name)
+        emds.append(json.loads((tmp_path / name / f"{name}.emd").read_text(encoding="utf-8")))
+    assert [(emd["ModelConfiguration"], emd["ModelType"]) for emd in emds] == [("_pix2pix_hd", "Pix2PixHD")] * 2
+    assert [(emd["n_intput_channel"], emd["n_channel"]) for emd in emds] == [(2, 5), (3, 4)]
+    assert [emd["ExtractBands"] for emd in emds] == [[0, 1], [0]]
+    assert [len(emd["NormalizationStats_b"]["band_min_values"]) for emd in emds] == [5, 4]
+    assert "label_nc" not in emds[0]
+    assert (emds[1]["label_nc"], emds[1]["mask_map"]) == (3, {"0": 0, "3": 1, "200": 2})
+
+
+def test_larger_maps_of_classes_go_by_windows_and_keep_their_nodata(tmp_path: Path) -> None:
+    chips = pair_builders.painted_labels(tmp_path / "chips", 8, 32, values=(1, 6))
+    train(chips, tmp_path / "model")
+    classes = np.random.default_rng(0).choice(np.array([0, 1, 6], np.uint8), (1, 90, 70))
+    classes[0, :20] = 255
+    raster = builders.write_raster(tmp_path / "classes.tif", classes, nodata=255, **builders.place(0, 90))
+    done = chipwright.predict(tmp_path / "model", raster, tmp_path / "map.tif", processor_type="CPU")
+    assert done.windows > 1
+    with rasterio.open(raster) as source, rasterio.open(done.outputs[0]) as made:
+        assert (made.shape, made.count, made.transform, made.crs) == (source.shape, 3, source.transform, source.crs)
+    halved = chipwright.predict(tmp_path / "model", raster, tmp_path / "half.tif", processor_type="CPU", cell_size=20.0)
+    with rasterio.open(halved.outputs[0]) as made:
+        assert made.shape == (45, 35)

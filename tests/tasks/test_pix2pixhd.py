@@ -135,3 +135,12 @@ def test_the_map_of_classes_is_shown_in_its_colours(tmp_path: Path) -> None:
     assert [panel.title for panel in panels] == ["Input", "Output", "Truth"]
     assert panels[0].classes is not None and set(np.unique(panels[0].classes)) <= {0, 1, 2}
     assert panels[1].text == "PSNR 100.0 dB"
+
+
+def test_a_fine_tuned_model_keeps_its_planes_unless_classes_were_added(tmp_path: Path) -> None:
+    pair_builders.painted_labels(tmp_path, 4, 32, values=(1, 6))
+    chips = read_chips([tmp_path])
+    assert HD.fit(chips, HD.arguments())["labels"] == [0, 1, 6]
+    assert HD.fit(chips, HD.arguments(), {"labels": [0, 1, 5, 6]})["labels"] == [0, 1, 5, 6]
+    assert HD.fit(chips, HD.arguments(), {"labels": [0, 1]})["labels"] == [0, 1, 6]
+    assert HD.fit(chips, HD.arguments(label_nc=8))["labels"] == list(range(8))

@@ -128,7 +128,7 @@ class Pix2PixHD(TranslationType):
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the weights of the losses, and the class values that one-hot input has a plane for, if it is a map of classes.
 
-        A fine-tuned model keeps the planes of the one it comes from.
+        A fine-tuned model keeps the planes of the one it comes from, unless classes were added.
         """
         assert isinstance(arguments, Pix2PixHDArguments)
         made = len((chips.second or chips).bands)
@@ -141,7 +141,8 @@ class Pix2PixHD(TranslationType):
                 f"The VGG loss compares images of three bands; these have {made}, so pixels are compared (weight {pixels:g})."
             )
         if chips.second is None:
-            fitted["labels"] = (earlier or {}).get("labels") or self._labels(chips, arguments)
+            values, known = self._labels(chips, arguments), (earlier or {}).get("labels") or []
+            fitted["labels"] = known if set(values) <= set(known) else values
         return fitted
 
     @staticmethod
@@ -199,7 +200,8 @@ class Pix2PixHD(TranslationType):
         keys = super().emd_keys(spec) | {"Kwargs": dict(spec.arguments), "norm_stats": [[0.5] * len(made), [0.5] * len(made)]}
         if labels:
             planes = {str(value): plane for plane, value in enumerate(labels)}
-            keys |= {"n_intput_channel": len(labels), "ExtractBands": [0], "label_nc": len(labels), "mask_map": planes}
+            keys |= {"n_intput_channel": len(labels), "ExtractBands": [0], "IsMultispectral": False}
+            keys |= {"label_nc": len(labels), "mask_map": planes}
         return keys
 
 

@@ -29,11 +29,10 @@ class TranslationType(ModelType):
 
     def emd_keys(self, spec: ModelSpec) -> dict[str, Any]:
         """Return the family's keys: bands of what is made and of what it is made of, and the scaling of what is made."""
-        keys = super().emd_keys(spec) | {"n_channel": len((spec.second or spec).bands), "n_intput_channel": len(spec.bands)}
-        if spec.second is not None and spec.second_normalization is not None:
-            stats = normalization_stats(spec.second_normalization, spec.second.dtype)
-            keys |= {"NormalizationStats_b": stats} if stats else {}
-        return keys
+        made = spec.second or spec
+        keys = super().emd_keys(spec) | {"n_channel": len(made.bands), "n_intput_channel": len(spec.bands)}
+        stats = normalization_stats(spec.second_normalization or spec.normalization, made.dtype)
+        return keys | ({"NormalizationStats_b": stats} if stats else {})
 
     def default_batch_size(self, chip_size: int) -> int:
         """Return 1, as published: adversarial training takes many small steps."""
