@@ -57,13 +57,14 @@ def build_network(package: str, description: Description, bands: int, *, pretrai
         OptionError: if it names what is no part of a network, or the parts do not go together.
     """
     ensure_operators()
+    from mmengine.config import ConfigDict
     from mmengine.registry import DefaultScope
 
     with quiet(), DefaultScope.overwrite_default_scope(package):
         models = _models(package)
         require_known(description, package)
         try:
-            network = models.build(_for_bands(unmarked(description), bands, models))
+            network = models.build(ConfigDict(_for_bands(unmarked(description), bands, models)))
             for backbone in _backbones(network):
                 widen(backbone, bands)
             network.init_weights()

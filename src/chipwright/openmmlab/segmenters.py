@@ -35,3 +35,6 @@ CONFIGS = {
     "unet": "unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024",
     "upernet": "upernet/upernet_r50_4xb2-40k_cityscapes-512x1024",
 }
+
+ONNX_OBSTACLES: dict[str, str] = {}
+"""Why a network does not export to ONNX, where it does not."""

@@ -1,0 +1,120 @@
+"""MMSEGMENTATION: pixel classification by the networks of OpenMMLab's MMSegmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from chipwright.chips.chipset import ChipSet
+from chipwright.errors import listed
+from chipwright.models.base import Arguments, Tiny
+from chipwright.models.openmmlab import OpenMMLabArguments
+from chipwright.models.pixel_arguments import PixelArguments, PixelClassifier, pixel_classes
+from chipwright.normalization import choose_normalization
+from chipwright.openmmlab.segmenters import CONFIGS, ONNX_OBSTACLES
+from chipwright.spec import ModelSpec, Normalization
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from chipwright.networks.weights import BackboneWeights
+
+
+class MMSegmentationArguments(PixelArguments, OpenMMLabArguments):
+    """Arguments of MMSEGMENTATION."""
+
+    model: str = Field(
+        "deeplabv3", description=f"The network: {listed(CONFIGS, 40)}; or the path of a config of MMSegmentation 1.x."
+    )
+
+    package: ClassVar[str] = "mmseg"
+    configs: ClassVar[Mapping[str, str]] = CONFIGS
+
+
+class MMSegmentationModel(PixelClassifier):
+    """An encoder-decoder of MMSegmentation."""
+
+    keyword = "MMSEGMENTATION"
+    title = "MMSegmentation (pixel classification)"
+    paper = "MMSegmentation Contributors: OpenMMLab Semantic Segmentation Toolbox and Benchmark. 2020; each network has its own"
+    arguments = MMSegmentationArguments
+    smallest_batch = 2  # many pool to one value a channel and image, of which one image has no statistics
+    tiny = Tiny(backbone=None, arguments={"model": "fastscnn"}, epochs=10)
+    emd: ClassVar[dict[str, Any]] = {
+        "ModelConfiguration": "_model_extension_inferencing",
+        "ModelType": "ImageClassification",
+        "ModelName": "MMSegmentation",
+        "SupportsVariableTileSize": True,
+    }
+
+    def check(self, chips: ChipSet, arguments: Arguments) -> None:
+        """Raise `MissingExtra` without the packages; `OptionError` or `DataError` where the chips or the config do not suit."""
+        from chipwright.openmmlab.configs import require_packages
+
+        require_packages(self.keyword)
+        assert isinstance(arguments, MMSegmentationArguments)
+        _ = arguments.source
+        super().check(chips, arguments)
+
+    def normalization(
+        self, chips: ChipSet, arguments: Arguments, weights: tuple[Sequence[float], Sequence[float]] | None
+    ) -> Normalization:
+        """Return the scaling that the network's weights ask for, if it starts from any."""
+        assert isinstance(arguments, MMSegmentationArguments)
+        return choose_normalization(chips, arguments.scaling)
+
+    def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return `network`, the description that it is built from, beside what pixel classifiers fit."""
+        from chipwright.openmmlab.configs import read_model
+        from chipwright.openmmlab.descriptions import adapted
+
+        assert isinstance(arguments, MMSegmentationArguments)
+        classes = pixel_classes(chips, arguments)
+        model = read_model(arguments.source.config)
+        network = adapted(model, len(classes), pretrained=bool(arguments.model_weight))
+        return super().fit(chips, arguments, earlier) | {"network": network}
+
+    def build(self, spec: ModelSpec, weights: BackboneWeights | None) -> nn.Module:
+        """Return the network with a class index for the background and one for every other class."""
+        from chipwright.openmmlab.configs import require_packages
+        from chipwright.tasks.pixel_classes import PixelClasses
+
+        require_packages(self.keyword)
+        from chipwright.openmmlab.segmentation import Segmenter
+
+        first = PixelClasses.of(spec.classes).first
+        return Segmenter(spec.fitted["network"], len(spec.bands), first, pretrained=bool(spec.arguments["model_weight"]))
+
+    def initialize(self, network: nn.Module, spec: ModelSpec) -> list[str]:
+        """Load the weights that `model_weight` names, if any."""
+        arguments = MMSegmentationArguments.model_validate(spec.arguments)
+        source = arguments.source
+        if source.weights is None:
+            return []
+        from chipwright.openmmlab.checkpoints import load_checkpoint
+        from chipwright.openmmlab.configs import read_model
+        from chipwright.openmmlab.descriptions import takes_bgr
+        from chipwright.openmmlab.segmentation import Segmenter
+        from chipwright.openmmlab.sources import find_weights_file
+
+        assert isinstance(network, Segmenter)
+        return load_checkpoint(
+            network.model,
+            find_weights_file(source.weights),
+            frozenset(name.removeprefix("model.") for name in network.class_tensors()),
+            bgr=takes_bgr(read_model(source.config)),
+            weight_init_scheme=arguments.weight_init_scheme,
+        )
+
+    def onnx_obstacle(self, spec: ModelSpec) -> str | None:
+        """Return why the network does not export to ONNX, None where it does."""
+        return ONNX_OBSTACLES.get(spec.arguments["model"])
+
+    def emd_keys(self, spec: ModelSpec) -> dict[str, Any]:
+        """Return the family's keys, and which network it is."""
+        return super().emd_keys(spec) | {"Kwargs": {"model": spec.arguments["model"]}}
+
+
+MMSEGMENTATION = MMSegmentationModel()
