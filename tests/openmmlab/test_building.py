@@ -48,6 +48,14 @@ def test_what_a_config_freezes_learns_unless_weights_are_loaded() -> None:
     assert descriptions.adapted({"backbone": backbone}, 3, pretrained=True)["backbone"]["norm_cfg"]["requires_grad"] is False
 
 
+def test_what_a_config_would_learn_by_is_told() -> None:
+    told = {
+        name: descriptions.own_losses(configs.read_model(configs.shipped("mmseg", CONFIGS[name])))
+        for name in ("cgnet", "fastscnn", "encnet")
+    }
+    assert told == {"cgnet": ["class weights"], "fastscnn": ["CrossEntropyLoss of sigmoids"], "encnet": []}
+
+
 def test_the_scaling_of_weights_is_that_of_red_green_and_blue() -> None:
     caffe = {"data_preprocessor": {"mean": [103.53, 116.28, 123.675], "std": [1.0, 1.0, 1.0], "bgr_to_rgb": False}}
     mean, std = descriptions.scaling(caffe) or ((), ())

@@ -68,13 +68,17 @@ class MMSegmentationModel(PixelClassifier):
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return `network`, the description that it is built from, beside what pixel classifiers fit."""
         from chipwright.openmmlab.configs import read_model
-        from chipwright.openmmlab.descriptions import adapted
+        from chipwright.openmmlab.descriptions import adapted, own_losses
 
         assert isinstance(arguments, MMSegmentationArguments)
         classes = pixel_classes(chips, arguments)
         model = read_model(arguments.source.config)
         network = adapted(model, len(classes), pretrained=bool(arguments.model_weight))
-        return super().fit(chips, arguments, earlier) | {"network": network}
+        fitted = super().fit(chips, arguments, earlier)
+        if own := own_losses(model):
+            said = "are not used: the loss is what class_balancing, focal_loss and dice_loss_fraction say."
+            fitted["notes"] = [*fitted.get("notes", []), f"The config's own {listed(own)} {said}"]
+        return fitted | {"network": network}
 
     def build(self, spec: ModelSpec, weights: BackboneWeights | None) -> nn.Module:
         """Return the network with a class index for the background and one for every other class."""

@@ -79,6 +79,19 @@ def every(node: Any) -> list[Description]:
     return [inner for value in node for inner in every(value)] if isinstance(node, list) else []
 
 
+def own_losses(model: Description) -> list[str]:
+    """Return what a config's heads would learn by beside plain cross-entropy, in words: their losses are not used here."""
+    found: list[str] = []
+    for node in every(model):
+        losses = [loss for key, value in node.items() if key == "loss_decode" for loss in every(value)]
+        found += [f"{loss['type']} of sigmoids" for loss in losses if loss.get("use_sigmoid")]
+        found += [str(loss["type"]) for loss in losses if "type" in loss and loss["type"] != "CrossEntropyLoss"]
+        found += ["class weights" for loss in losses if loss.get("class_weight")]
+        if "num_classes" in node and isinstance(node.get("sampler"), dict):
+            found.append(str(node["sampler"].get("type")))
+    return list(dict.fromkeys(found))
+
+
 def scaling(model: Description) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Return (mean, deviation) of red, green and blue on the scale 0 to 1 that a config's weights were trained with."""
     said = model.get("data_preprocessor") or {}

@@ -18,6 +18,7 @@ from chipwright.networks.losses import ClassPresence
 from chipwright.networks.padding import pad_to_multiple
 from chipwright.networks.point_refinement import PointAnswers
 from chipwright.networks.pretrained import mark_backbone
+from chipwright.networks.pyramid_pooling import averages
 from chipwright.networks.segmenter import UNSETTLED
 from chipwright.openmmlab.building import build_network
 from chipwright.openmmlab.descriptions import Description
@@ -61,8 +62,7 @@ class Segmenter(nn.Module):
         self.heads = _heads(self.model, "decode_head")
         self.auxiliary = _heads(self.model, "auxiliary_head")
         _require_pixel_heads(self.model, [*self.heads, *self.auxiliary])
-        for head in self.heads:
-            fit_pools(head)
+        take_any_size(self.model)
         self.first_class = first_class
         self.unsettled = UNSETTLED if any(_draws_points(head) for head in self.heads) else 0.0
         self.aux_weight = self._weights()
@@ -118,7 +118,7 @@ class Segmenter(nn.Module):
         return dict.fromkeys(names, (1, self.first_class))
 
 
-class FittingAvgPool2d(nn.AvgPool2d):
+class FittingPool(nn.AvgPool2d):
     """An average pool whose window is as large as the map where that is smaller.
 
     LRASPP's head (MobileNetV3) pools over 49 x 49 cells, which chips below 392 pixels do not have; on larger ones it is what
@@ -132,14 +132,49 @@ class FittingAvgPool2d(nn.AvgPool2d):
         return F.avg_pool2d(input, window, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
 
-def fit_pools(module: nn.Module) -> None:
-    """Put a `FittingAvgPool2d` in the place of every average pool of fixed size that does not pad, in place."""
+class GridPool(nn.Module):
+    """Means over a grid of cells that export to ONNX for any image size, and are exact in any order on a GPU."""
+
+    def __init__(self, cells: int) -> None:
+        super().__init__()
+        self.cells = cells
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the pooled (batch, channels, cells, cells)."""
+        return averages(features, [self.cells])[0]
+
+
+class Enlarging(nn.Module):
+    """Enlarging by a whole factor that exports to ONNX for any image size."""
+
+    def __init__(self, factor: float, mode: str, align_corners: bool | None) -> None:
+        super().__init__()
+        self.factor, self.mode, self.align_corners = factor, mode, align_corners
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the enlarged (batch, channels, height, width)."""
+        return F.interpolate(features, scale_factor=self.factor, mode=self.mode, align_corners=self.align_corners)
+
+
+def take_any_size(module: nn.Module, heads: bool = False) -> None:
+    """Put layers that take any image size, here and in ONNX, in the place of those that do not, in place.
+
+    Pools of a fixed window are changed in decode heads alone: those in backbones halve maps.
+    """
+    layer: Any
     for name, layer in module.named_children():
-        if type(layer) is nn.AvgPool2d and layer.padding in (0, (0, 0)):
-            fitting = FittingAvgPool2d(layer.kernel_size, layer.stride, 0, layer.ceil_mode, layer.count_include_pad)
-            setattr(module, name, fitting)
+        inside = heads or name == "decode_head"
+        new: nn.Module | None = None
+        if type(layer) is nn.AdaptiveAvgPool2d and isinstance(layer.output_size, int) and layer.output_size > 1:
+            new = GridPool(layer.output_size)
+        elif inside and type(layer) is nn.AvgPool2d and layer.padding in (0, (0, 0)):
+            new = FittingPool(layer.kernel_size, layer.stride, 0, layer.ceil_mode, layer.count_include_pad)
+        elif type(layer).__name__ == "Upsample" and not layer.size and float(layer.scale_factor or 0.5).is_integer():
+            new = Enlarging(layer.scale_factor, layer.mode, layer.align_corners)
+        if new is None:
+            take_any_size(layer, inside)
         else:
-            fit_pools(layer)
+            setattr(module, name, new)
 
 
 def _heads(model: Any, name: str) -> list[Any]:

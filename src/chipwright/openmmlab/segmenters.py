@@ -36,5 +36,9 @@ CONFIGS = {
     "upernet": "upernet/upernet_r50_4xb2-40k_cityscapes-512x1024",
 }
 
-ONNX_OBSTACLES: dict[str, str] = {}
+ONNX_OBSTACLES = {
+    "apcnet": "it averages over grids in a way that ONNX has for images of one size alone.",
+    "dmnet": "its filters are made of each image, and ONNX has convolutions with filters of the model alone.",
+    "mobilenet_v3": "its head averages over windows whose size depends on the image's.",
+}
 """Why a network does not export to ONNX, where it does not."""

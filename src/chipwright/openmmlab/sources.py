@@ -101,8 +101,9 @@ def _published(config: Path) -> str:
 
     table = config.parent / "metafile.yaml"
     rows: list[dict[str, Any]] = yaml.safe_load(table.read_text(encoding="utf-8"))["Models"] if table.is_file() else []
-    ends = f"{config.parent.name}/{config.name}"
-    address = next((row.get("Weights") for row in rows if str(row.get("Config", "")).endswith(ends)), None)
+    # the shortest, since a name may end another's ("fcn_" and "emanet_fcn_"); EMANet's own is misspelt "eemanet_"
+    named = sorted((row for row in rows if str(row.get("Config")).endswith(config.name)), key=lambda row: len(row["Config"]))
+    address = named[0].get("Weights") if named else None
     if not address:
         raise OptionError(f"No weights are published for {config.stem}. Give a file with model_weight, or leave it out.")
     return str(address)
