@@ -14,7 +14,7 @@ from pydantic import ValidationError
 import chipwright
 from chipwright import OptionError, console
 from chipwright.models.mmsegmentation import MMSegmentationArguments
-from chipwright.openmmlab.segmenters import CONFIGS
+from chipwright.openmmlab.segmenters import CONFIGS, onnx_obstacle
 
 pytest.importorskip("mmseg", reason="the extra openmmlab is not installed")
 pytest.importorskip("cv2", reason="the extra openmmlab is not installed")
@@ -200,3 +200,12 @@ def test_every_network_trains_comes_back_and_predicts(name: str, data: Path, tmp
         assert torch.equal(network(images), again(images))
         assert torch.isfinite(network(images)).all()
     assert 0 < result.metrics["accuracy"] <= 1
+
+
+def test_networks_that_do_not_export_say_why(tmp_path: Path) -> None:
+    chips = classified_tiles(tmp_path / "chips", count=8, size=64)
+    result = train(chips, tmp_path / "model", arguments={"model": "mobilenet_v3"})
+    with pytest.raises(OptionError, match="does not export to ONNX: its head averages over windows"):
+        chipwright.repackage(result.folder, "onnx", tmp_path / "model.onnx")
+    assert onnx_obstacle("pointrend", (64, 64))
+    assert onnx_obstacle("pointrend", (256, 256)) is None

@@ -13,7 +13,7 @@ from chipwright.models.base import Arguments, Tiny
 from chipwright.models.openmmlab import OpenMMLabArguments
 from chipwright.models.pixel_arguments import PixelArguments, PixelClassifier, pixel_classes
 from chipwright.normalization import choose_normalization
-from chipwright.openmmlab.segmenters import CONFIGS, ONNX_OBSTACLES
+from chipwright.openmmlab.segmenters import CONFIGS, onnx_obstacle
 from chipwright.spec import ModelSpec, Normalization
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class MMSegmentationModel(PixelClassifier):
 
     def onnx_obstacle(self, spec: ModelSpec) -> str | None:
         """Return why the network does not export to ONNX, None where it does."""
-        return ONNX_OBSTACLES.get(spec.arguments["model"])
+        return onnx_obstacle(spec.arguments["model"], spec.chip_size)
 
     def emd_keys(self, spec: ModelSpec) -> dict[str, Any]:
         """Return the family's keys, and which network it is."""

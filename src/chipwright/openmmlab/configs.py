@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from chipwright.errors import MissingExtra, OptionError
 
 PACKAGES = ("mmengine", "mmcv", "mmdet", "mmseg")
+_NEEDED = (*PACKAGES, "addict", "cv2")
 SUFFIXES = (".py", ".json")
 
 TUPLE = "__tuple__"
@@ -51,7 +52,7 @@ def require_packages(purpose: str) -> None:
     Raises:
         MissingExtra: if one is not.
     """
-    if not all(find_spec(package) for package in PACKAGES):
+    if not all(find_spec(package) for package in _NEEDED):
         raise MissingExtra("openmmlab", purpose)
 
 

@@ -36,9 +36,19 @@ CONFIGS = {
     "upernet": "upernet/upernet_r50_4xb2-40k_cityscapes-512x1024",
 }
 
-ONNX_OBSTACLES = {
+_ONNX_OBSTACLES = {
     "apcnet": "it averages over grids in a way that ONNX has for images of one size alone.",
     "dmnet": "its filters are made of each image, and ONNX has convolutions with filters of the model alone.",
     "mobilenet_v3": "its head averages over windows whose size depends on the image's.",
 }
-"""Why a network does not export to ONNX, where it does not."""
+"""Why networks do not export to ONNX."""
+
+_POINTREND_SIDE = 192
+"""Pixels from which on a chip has the 8196 places that PointRend asks at in its first step."""
+
+
+def onnx_obstacle(name: str, chip_size: tuple[int, int]) -> str | None:
+    """Return why a network trained on chips of (width, height) does not export to ONNX, None where it does."""
+    if name == "pointrend" and min(chip_size) < _POINTREND_SIDE:
+        return f"it asks at 8196 places of an image, which chips below {_POINTREND_SIDE} pixels do not have."
+    return _ONNX_OBSTACLES.get(name)
