@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from builders import classified_tiles
+from extras import require_openmmlab
 from pydantic import ValidationError
 
 import chipwright
@@ -16,8 +17,7 @@ from chipwright import OptionError, console
 from chipwright.models.mmsegmentation import MMSegmentationArguments
 from chipwright.openmmlab.segmenters import CONFIGS, onnx_obstacle
 
-pytest.importorskip("mmseg", reason="the extra openmmlab is not installed")
-pytest.importorskip("cv2", reason="the extra openmmlab is not installed")
+require_openmmlab()
 
 SMALL = """
 _base_ = ["mmseg::_base_/models/fcn_unet_s5-d16.py"]

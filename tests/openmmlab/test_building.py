@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from extras import require_openmmlab
 
 from chipwright.errors import OptionError
 from chipwright.openmmlab import configs, descriptions
 from chipwright.openmmlab.segmenters import CONFIGS
 
-pytest.importorskip("mmseg", reason="the extra openmmlab is not installed")
-pytest.importorskip("cv2", reason="the extra openmmlab is not installed")
+require_openmmlab()
 
 
 def described(name: str, classes: int = 4) -> dict[str, Any]:

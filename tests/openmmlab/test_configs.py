@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chipwright.errors import OptionError
+from chipwright.errors import MissingExtra, OptionError
 from chipwright.openmmlab import configs
 from chipwright.openmmlab.segmenters import CONFIGS
 
@@ -94,3 +94,9 @@ def test_shipped_configs_are_read_as_their_own_package_reads_them(name: str) -> 
     path = configs.shipped("mmseg", CONFIGS[name])
     theirs = config.fromfile(path, import_custom_modules=False).model.to_dict()
     assert configs.unmarked(configs.read_model(path)) == theirs
+
+
+def test_where_the_packages_are_missing_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configs, "find_spec", lambda name: None if name == "cv2" else name)
+    with pytest.raises(MissingExtra, match='MMSEGMENTATION needs the extra "openmmlab"'):
+        configs.require_packages("MMSEGMENTATION")

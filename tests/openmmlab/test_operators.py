@@ -6,12 +6,12 @@ import sys
 
 import pytest
 import torch
+from extras import require_openmmlab
 from torch import Tensor
 
 from chipwright.errors import ChipwrightError
 
-pytest.importorskip("mmcv", reason="the extra openmmlab is not installed")
-pytest.importorskip("cv2", reason="the extra openmmlab is not installed")
+require_openmmlab()
 
 
 def looped_mask(masks: Tensor, distribute: bool, mask_size: tuple[int, int]) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from extras import require_openmmlab
 from torch import Tensor, nn
 
 from chipwright.chips.chipset import IGNORE
@@ -14,8 +15,7 @@ from chipwright.networks.losses import ClassPresence, cross_entropy, presence
 from chipwright.openmmlab import configs, descriptions
 from chipwright.openmmlab.segmenters import CONFIGS
 
-pytest.importorskip("mmseg", reason="the extra openmmlab is not installed")
-pytest.importorskip("cv2", reason="the extra openmmlab is not installed")
+require_openmmlab()
 
 CLASSES = 4
 
