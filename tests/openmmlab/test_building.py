@@ -92,6 +92,16 @@ def test_a_description_calls_nothing_but_parts_of_networks(strange: str) -> None
         build_network("mmseg", description, 3)
 
 
+@pytest.mark.parametrize("loading", [{"pretrained": "x.pth"}, {"init_cfg": {"type": "Pretrained", "checkpoint": "x.pth"}}])
+def test_a_description_loads_no_file(loading: dict[str, Any]) -> None:
+    from chipwright.openmmlab.building import build_network
+
+    description = described("fastscnn")
+    description["backbone"] |= loading
+    with pytest.raises(OptionError, match="which is no part of the networks"):
+        build_network("mmseg", description, 3)
+
+
 def test_parts_that_do_not_go_together_get_a_sentence() -> None:
     from chipwright.openmmlab.building import build_network
 

@@ -16,12 +16,18 @@ from typing import Any
 from torch import nn
 
 from chipwright.errors import ChipwrightError, OptionError, listed
-from chipwright.openmmlab.configs import unmarked
+from chipwright.openmmlab.configs import PACKAGES, unmarked
 from chipwright.openmmlab.descriptions import Description, every
 from chipwright.openmmlab.operators import ensure_operators
 
+_FILES = ("pretrained", "checkpoint", "load_from")
+"""Keys by which parts of networks load files."""
+
 _NMS = frozenset({"nms", "soft_nms"})
 """Words that mmcv runs as code (`eval`) where a config names the suppression of boxes."""
+
+_BANDS = frozenset({"in_channels", "in_chans"})
+"""Names under which backbones are told how many bands images have."""
 
 COLOURS = 3
 """Bands that every config of the packages has been written for."""
@@ -66,7 +72,8 @@ def build_network(package: str, description: Description, bands: int, *, pretrai
         try:
             network = models.build(ConfigDict(_for_bands(unmarked(description), bands, models)))
             for backbone in _backbones(network):
-                widen(backbone, bands)
+                if not _BANDS & _parameters(type(backbone)):
+                    widen(backbone, bands)
             network.init_weights()
         except ChipwrightError:
             raise
@@ -90,10 +97,10 @@ def _models(package: str) -> Any:
 
 
 def require_known(description: Description, package: str) -> None:
-    """Check that every `type` is a part of the packages' networks.
+    """Check that every `type` is a part of the packages' networks, and that no file is loaded.
 
-    Their registries would import and call anything that a dotted name points to ("os.system"), and a description comes from a
-    file: a config's, or a package's from elsewhere.
+    Their registries would import and call anything that a dotted name points to ("os.system"), their loaders unpickle files,
+    and a description comes from a file: a config's, or a package's from elsewhere.
 
     Raises:
         OptionError: naming those that are not.
@@ -102,9 +109,10 @@ def require_known(description: Description, package: str) -> None:
 
     registries = [tree for root in (MODELS, TASK_UTILS, WEIGHT_INITIALIZERS) for tree in (root, *root.children.values())]
     known = {name for registry in registries for name in registry.module_dict} | _NMS
-    named = {str(node["type"]) for node in every(description) if "type" in node}
-    scopes = ("mmdet.", "mmseg.", "mmcv.", "mmengine.")
-    strange = sorted(name for name in named if _without_scope(name, scopes) not in known)
+    nodes = every(description)
+    named = {str(node["type"]) for node in nodes if "type" in node}
+    strange = sorted(name for name in named if _without_scope(name) not in known or name == "Pretrained")
+    strange += sorted(key for key in _FILES if any(node.get(key) for node in nodes))
     if strange:
         raise OptionError(
             f"The config names {listed(strange)}, which is no part of the networks of {package}. Give a config of "
@@ -112,9 +120,9 @@ def require_known(description: Description, package: str) -> None:
         )
 
 
-def _without_scope(name: str, scopes: tuple[str, ...]) -> str:
-    scope = next((scope for scope in scopes if name.startswith(scope)), "")
-    return name[len(scope) :]
+def _without_scope(name: str) -> str:
+    scope, _, inside = name.partition(".")
+    return inside if scope in PACKAGES else name
 
 
 def _for_bands(node: Any, bands: int, models: Any) -> Any:
@@ -127,8 +135,7 @@ def _for_bands(node: Any, bands: int, models: Any) -> Any:
     for key, value in node.items():
         changed[key] = _for_bands(value, bands, models)
         if key.endswith("backbone") and isinstance(value, dict) and bands != COLOURS:
-            parameters = _parameters(models.get(value["type"]))
-            changed[key] |= {name: bands for name in ("in_channels", "in_chans") if name in parameters}
+            changed[key] |= dict.fromkeys(_BANDS & _parameters(models.get(value["type"])), bands)
     return changed
 
 
@@ -152,9 +159,9 @@ def widen(backbone: nn.Module, bands: int) -> None:
     Raises:
         OptionError: if its first layer is none that could be replaced.
     """
-    first = next((layer for parent in backbone.modules() for layer in parent.children() if isinstance(layer, nn.Conv2d)), None)
-    if first is not None and first.in_channels == bands:
+    if bands == COLOURS:
         return
+    first = next((layer for parent in backbone.modules() for layer in parent.children() if isinstance(layer, nn.Conv2d)), None)
     if first is None or first.in_channels != COLOURS or first.groups > 1:
         raise OptionError(
             f"The backbone {type(backbone).__name__} takes images of {COLOURS} bands alone; the chips have {bands}. Choose "
