@@ -187,6 +187,13 @@ def test_a_package_that_names_other_code_is_refused(tmp_path: Path) -> None:
         chipwright.load(result.folder, processor_type="CPU")
 
 
+def test_another_network_is_not_fine_tuned_from(tmp_path: Path) -> None:
+    chips = classified_tiles(tmp_path / "chips", count=8, size=64)
+    result = train(chips, tmp_path / "model", arguments={"model": "fastscnn"})
+    with pytest.raises(OptionError, match=r"another network \(on FastSCNN\) than model=cgnet names \(on CGNet\)"):
+        train(chips, tmp_path / "other", arguments={"model": "cgnet"}, pretrained_model=result.folder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_network_trains_comes_back_and_predicts(name: str, data: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from chipwright.chips.chipset import ChipSet
-from chipwright.errors import listed
+from chipwright.errors import OptionError, listed
 from chipwright.models.base import Arguments, Tiny
 from chipwright.models.openmmlab import OpenMMLabArguments
 from chipwright.models.pixel_arguments import PixelArguments, PixelClassifier, pixel_classes
@@ -74,6 +74,12 @@ class MMSegmentationModel(PixelClassifier):
         classes = pixel_classes(chips, arguments)
         model = read_model(arguments.source.config)
         network = adapted(model, len(classes), pretrained=bool(arguments.model_weight))
+        if earlier and adapted(earlier["network"], len(classes)) != adapted(model, len(classes)):
+            was, is_ = (description["backbone"]["type"] for description in (earlier["network"], network))
+            raise OptionError(
+                f"The pretrained model is another network (on {was}) than model={arguments.model} names (on {is_}). Give its "
+                "model, which its .emd names."
+            )
         fitted = super().fit(chips, arguments, earlier)
         if own := own_losses(model):
             said = "are not used: the loss is what class_balancing, focal_loss and dice_loss_fraction say."
