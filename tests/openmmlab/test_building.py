@@ -48,6 +48,13 @@ def test_what_a_config_freezes_learns_unless_weights_are_loaded() -> None:
     assert descriptions.adapted({"backbone": backbone}, 3, pretrained=True)["backbone"]["norm_cfg"]["requires_grad"] is False
 
 
+def test_a_head_that_gives_one_number_for_two_classes_gives_one_for_each() -> None:
+    head = {"num_classes": 2, "out_channels": 1, "threshold": 0.4, "loss_decode": {"type": "CrossEntropyLoss"}, "channels": 8}
+    changed = descriptions.adapted({"decode_head": head, "neck": {"out_channels": 1}}, 2)
+    assert changed["decode_head"].keys() == {"num_classes", "loss_decode", "channels"}
+    assert changed["neck"] == {"out_channels": 1}
+
+
 def test_what_a_config_would_learn_by_is_told() -> None:
     told = {
         name: descriptions.own_losses(configs.read_model(configs.shipped("mmseg", CONFIGS[name])))

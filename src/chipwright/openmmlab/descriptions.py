@@ -15,6 +15,8 @@ SMALLEST_EPS = 1e-5
 _LEFT_OUT = frozenset({"pretrained", "data_preprocessor"})
 """Keys that name files to be fetched, or a scaling of images: ours is done before the network."""
 
+_ONE_NUMBER = ("out_channels", "threshold")
+
 _BACKBONES = ("backbone", "rfp_backbone", "img_backbone")
 
 Description = dict[str, Any]
@@ -41,6 +43,8 @@ def adapted(model: Description, classes: int, *, pretrained: bool = False) -> De
             changed[key] = _each(value, partial(change, inside=inside or key in _BACKBONES))
         if "num_classes" in changed and not inside:
             changed["num_classes"] = classes
+            if "loss_decode" in changed:  # a head of two classes may give one number, and be asked whether it is above another
+                changed = {key: value for key, value in changed.items() if key not in _ONE_NUMBER}
         if "frozen_stages" in changed:
             changed["frozen_stages"] = -1
         _normalise(changed, pretrained)

@@ -91,8 +91,7 @@ class Segmenter(nn.Module):
                 continue
             if place and "out" in outputs:
                 outputs[f"stage_{place - 1}"] = outputs.pop("out")
-            found = head(maps) if logits is None else head(maps, logits)
-            logits, *others = found if isinstance(found, Sequence) else (found,)
+            logits, *others = _all(head(maps) if logits is None else head(maps, logits))
             outputs["out"] = enlarged(logits, head)
             if self.training:
                 for number, other in enumerate(others):
@@ -100,7 +99,7 @@ class Segmenter(nn.Module):
         if not self.training:
             return outputs["out"]  # type: ignore[return-value]
         for number, head in enumerate(self.auxiliary):
-            outputs[f"aux_{number}"] = enlarged(head(maps), head)
+            outputs[f"aux_{number}"] = enlarged(_all(head(maps))[0], head)
         return outputs
 
     def _weights(self) -> dict[str, float]:
@@ -182,6 +181,11 @@ def _heads(model: Any, name: str) -> list[Any]:
     if found is None:
         return []
     return list(found) if isinstance(found, nn.ModuleList) else [found]
+
+
+def _all(found: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    """Return what a head gives: its logits, and what else it learns by."""
+    return [found] if isinstance(found, Tensor) else list(found)
 
 
 def _draws_points(head: Any) -> bool:
