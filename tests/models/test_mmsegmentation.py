@@ -66,6 +66,7 @@ def test_the_names_are_those_of_the_reference() -> None:
     assert list(CONFIGS) == names.split()
     assert MMSegmentationArguments().model == "deeplabv3"
     assert MMSegmentationArguments(model="UNet").model == "unet"
+    assert MMSegmentationArguments(model_weight="None").model_weight is False
     with pytest.raises(ValidationError, match=r"Did you mean pspnet\?"):
         MMSegmentationArguments(model="pspnt")
 

@@ -45,6 +45,13 @@ class OpenMMLabArguments(BackboneArguments):
             f"Names: {listed(cls.configs, 40)}"
         )
 
+    @field_validator("model_weight", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        """Take "no", "none" and "yes", which are no files."""
+        word = value.strip().lower() if isinstance(value, str) else value
+        return {"no": False, "none": False, "yes": True}.get(word, value) if isinstance(word, str) else value
+
     @property
     def source(self) -> Source:
         """The config and the weights that are meant.

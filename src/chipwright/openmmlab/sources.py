@@ -81,7 +81,8 @@ def find_weights_file(weights: str) -> Path:
 def _file(text: str, argument: str) -> Path:
     path = Path(text).expanduser()
     if not path.is_file():
-        raise OptionError(f"{argument} is {text!r}, but there is no such file.")
+        others = "; True and False are taken as well" if argument == "model_weight" else ""
+        raise OptionError(f"{argument} is {text!r}, but there is no such file{others}.")
     return path
 
 
