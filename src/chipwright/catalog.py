@@ -40,7 +40,7 @@ _ROWS = (
     Row("UNET", "U-Net (pixel classification)", "chipwright.models.unet:UNET"),
     Row("PSPNET", "Pyramid Scene Parsing Network (pixel classification)", "chipwright.models.pspnet:PSPNET"),
     Row("DEEPLAB", "DeepLabV3 (pixel classification)", "chipwright.models.deeplab:DEEPLAB"),
-    Row("MMSEGMENTATION", "MMSegmentation (pixel classification)"),
+    Row("MMSEGMENTATION", "MMSegmentation (pixel classification)", "chipwright.models.mmsegmentation:MMSEGMENTATION"),
     Row("BDCN_EDGEDETECTOR", "Bi-Directional Cascade Network (edge detection)", "chipwright.models.edges:BDCN"),
     Row("HED_EDGEDETECTOR", "Holistically-Nested Edge Detection", "chipwright.models.edges:HED"),
     Row(

@@ -208,14 +208,13 @@ def _network(
     """Build the network with its first weights, frozen as asked. Return it, its pretrained tensors, whether statistics are
     held, and what to say."""
     from chipwright.engine.seeds import seed_build
-    from chipwright.networks.backbones import Backbone
     from chipwright.networks.finetune import match_state
-    from chipwright.networks.pretrained import freeze_loaded, hold_statistics, loaded_names, mark_loaded
+    from chipwright.networks.pretrained import backbones, freeze_loaded, hold_statistics, loaded_names, mark_loaded
 
     notes = list(start.notes)
     seed_build(options.seed)
     network = model.build(spec, start.weights)
-    bones = {name: module for name, module in network.named_modules() if isinstance(module, Backbone)}
+    bones = backbones(network)
     held = bool(start.weights and start.weights.folded)
     if start.package is None and start.saved is None:
         notes += model.initialize(network, spec)

@@ -17,6 +17,7 @@ import pair_builders
 import pytest
 import rasterio
 import torch
+from extras import require_openmmlab
 
 import chipwright
 from chipwright import catalog, console
@@ -48,6 +49,8 @@ PAIRS = {"PIX2PIX": pair_builders.translated_scenes, "PIX2PIXHD": pair_builders.
 """Toys of types that need other ones of their format."""
 VECTORS = ("PASCAL_VOC_rectangles", "RCNN_Masks", "Labeled_Tiles", "ImageCaptioning")
 """Formats whose types put outlines on a map, not pixels."""
+OPENMMLAB = ("MMDETECTION", "MMSEGMENTATION")
+"""Types that need the extra of this name."""
 LINES = ("HED_EDGEDETECTOR", "BDCN_EDGEDETECTOR", "MULTITASK_ROADEXTRACTOR", "CONNECTNET")
 """Types of one class that lies in lines."""
 
@@ -137,6 +140,8 @@ def history(folder: Path) -> list[dict[str, float]]:
 
 @pytest.fixture(params=KEYWORDS)
 def model(request: pytest.FixtureRequest) -> ModelType:
+    if request.param in OPENMMLAB:
+        require_openmmlab()
     return catalog.find(request.param)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from chipwright.errors import OptionError
 from chipwright.networks.architectures import Architecture, build_features, build_without_values, find_architecture
 from chipwright.networks.dilation import DRY_RUN_FAULTS, Trace, dilate, dry_run, trace
-from chipwright.networks.pretrained import hold_statistics, mark_loaded
+from chipwright.networks.pretrained import hold_statistics, mark_backbone, mark_loaded
 from chipwright.networks.state_dicts import expected_tensors, match_tensors
 from chipwright.networks.weights import BackboneWeights
 
@@ -43,6 +43,7 @@ class Backbone(nn.Module):
         self.body = body
         self._smallest = layout.smallest
         self._multiple = layout.multiple
+        mark_backbone(self)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the maps of `images` (batch, bands, height, width), normalised float32 of any height and width.
@@ -203,7 +204,7 @@ def _load(backbone: Backbone, architecture: Architecture, weights: BackboneWeigh
                 f"The weights {weights.source} are for images of {pretrained.shape[1]} bands and the chips have "
                 f"{backbone.bands}; weights for 3 bands are adapted to any number, others serve their own number alone."
             )
-        adapted[name] = _adapt(pretrained, own[name], scheme)
+        adapted[name] = adapt_first_convolution(pretrained, own[name], scheme)
     backbone.body.load_state_dict({**own, **matched, **adapted})
     # The bias of an adapted convolution belongs to it, and is trained with it.
     first = {name.rpartition(".")[0] for name in adapted}
@@ -212,7 +213,7 @@ def _load(backbone: Backbone, architecture: Architecture, weights: BackboneWeigh
         hold_statistics(backbone.body)
 
 
-def _adapt(pretrained: Tensor, own: Tensor, scheme: str) -> Tensor:
+def adapt_first_convolution(pretrained: Tensor, own: Tensor, scheme: str) -> Tensor:
     """Return the first convolution's weights (out, bands, height, width) from the pretrained (out, 3, height, width).
 
     `own` are the randomly drawn ones. One band takes the sum over red, green and blue, so that grey images give the pretrained

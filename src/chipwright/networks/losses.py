@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -74,6 +74,23 @@ def soft_iou(logits: Tensor, target: Tensor, ignored: int = IGNORED) -> Tensor:
     intersections = (probabilities * truth).sum((2, 3))
     unions = (probabilities + truth).sum((2, 3)) - intersections
     return -(intersections / unions.clamp_min(1e-7)).mean()
+
+
+class ClassPresence(NamedTuple):
+    """Logits (batch, classes) of which classes an image holds, for training (EncNet's semantic encoding loss)."""
+
+    logits: Tensor
+
+
+def presence(logits: Tensor, target: Tensor, ignored: int = IGNORED) -> Tensor:
+    """Return the mean binary cross-entropy of which classes each image's labels hold (Zhang et al. 2018, arXiv:1803.08904).
+
+    Images without a labelled pixel do not count. `logits` are (batch, classes).
+    """
+    truth = (target.flatten(1)[:, :, None] == torch.arange(logits.shape[1], device=target.device)).any(1)
+    labelled = (target != ignored).flatten(1).any(1)
+    losses = F.binary_cross_entropy_with_logits(logits.float(), truth.float(), reduction="none").mean(1)
+    return torch.where(labelled, losses, 0.0).sum() / labelled.sum().clamp_min(1)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,22 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 _LOADED = "_chipwright_loaded"
 _HELD = "_chipwright_hold_statistics"
+_BACKBONE = "_chipwright_backbone"
 
 
 def mark_loaded(module: nn.Module, names: Iterable[str]) -> None:
     """Remember that the tensors `names` of `module`'s state came pretrained."""
     setattr(module, _LOADED, frozenset(names))
+
+
+def mark_backbone(module: nn.Module) -> None:
+    """Say that `module` is the part of its network that pretrained weights are for, and that is frozen."""
+    setattr(module, _BACKBONE, True)
+
+
+def backbones(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules marked by `mark_backbone`, by their names within `network`."""
+    return {name: module for name, module in network.named_modules() if getattr(module, _BACKBONE, False)}
 
 
 def loaded_names(module: nn.Module) -> frozenset[str]:

@@ -41,21 +41,36 @@ def find_file(architecture: Architecture) -> Path | None:
     return _in_folder(architecture) or _in_hub_cache(architecture) or _in_torch_cache(architecture)
 
 
+def find_named(name: str) -> Path | None:
+    """Return the file of that name in the folder of weights or torch hub's cache, or None. Asks no network.
+
+    Raises:
+        OptionError: if CHIPWRIGHT_WEIGHTS names no folder.
+    """
+    present = {path.name: path for path in _cached()} | _own_folder()
+    return present.get(name) or present.get(name.lower())
+
+
 def _in_folder(architecture: Architecture) -> Path | None:
-    named = os.environ.get(FOLDER_VARIABLE, "").strip()
-    if not named:
-        return None
-    folder = Path(named).expanduser()
-    if not folder.is_dir():
-        raise OptionError(f"{FOLDER_VARIABLE} is {named}, which is no folder; set it to the folder of weights or unset it.")
-    # Files written on one system are read on another: upper and lower case are the same.
-    present = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_file()}
+    present = _own_folder()
     stems = [own_file_stem(architecture), architecture.tagged, *_published_stems(architecture), architecture.network]
     for stem in (known.lower() for known in stems):
         for suffix in SUFFIXES:
             if stem + suffix in present:
                 return present[stem + suffix]
     return _by_pattern(architecture, present)
+
+
+def _own_folder() -> dict[str, Path]:
+    """Return the files in the folder that CHIPWRIGHT_WEIGHTS names, by their names in lower case."""
+    named = os.environ.get(FOLDER_VARIABLE, "").strip()
+    if not named:
+        return {}
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise OptionError(f"{FOLDER_VARIABLE} is {named}, which is no folder; set it to the folder of weights or unset it.")
+    # Files written on one system are read on another: upper and lower case are the same.
+    return {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def own_file_stem(architecture: Architecture) -> str:
@@ -97,14 +112,16 @@ def is_hub_file(path: Path) -> bool:
 
 
 def _in_torch_cache(architecture: Architecture) -> Path | None:
-    folder = torch_cache()
-    if not folder.is_dir():
-        return None
-    present = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    present = {path.name: path for path in _cached()}
     for url in _addresses(architecture):
         if Path(urlsplit(url).path).name in present:
             return present[Path(urlsplit(url).path).name]
     return _by_pattern(architecture, present)
+
+
+def _cached() -> list[Path]:
+    folder = torch_cache()
+    return [path for path in sorted(folder.iterdir()) if path.is_file()] if folder.is_dir() else []
 
 
 def torch_cache() -> Path:
@@ -182,22 +199,43 @@ def _download_from_hub(architecture: Architecture) -> Path:
 
 
 def _download_from_address(architecture: Architecture) -> Path:
-    from torch import hub
-
     urls = _addresses(architecture)
     if not urls:
         raise DownloadFailed("no other address is known")
     _check_reachable(urls[0])
-    target = torch_cache() / Path(urlsplit(urls[0]).path).name
+    _announce(architecture, urls[0])
+    return _into_torch_cache(urls[0])
+
+
+def download_address(address: str, what: str) -> Path:
+    """Download a weights file from its publisher's address into torch hub's cache and return it.
+
+    Args:
+        address: its name ends in the first digits of the file's SHA-256, which is checked, if it is a publisher's.
+        what: the weights, for the log ("Downloading WHAT from HOST.").
+
+    Raises:
+        DownloadFailed: saying why.
+    """
+    if offline():
+        raise DownloadFailed("HF_HUB_OFFLINE is set, so nothing was downloaded")
+    _check_reachable(address)
+    say(f"Downloading {what} from {urlsplit(address).hostname}.")
+    return _into_torch_cache(address)
+
+
+def _into_torch_cache(address: str) -> Path:
+    from torch import hub
+
+    target = torch_cache() / Path(urlsplit(address).path).name
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = _HASH.search(target.stem)
-    _announce(architecture, urls[0])
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_STALLED_SECONDS)
     try:
-        hub.download_url_to_file(urls[0], str(target), hash_prefix=digest.group(1) if digest else None, progress=False)
+        hub.download_url_to_file(address, str(target), hash_prefix=digest.group(1) if digest else None, progress=False)
     except (OSError, RuntimeError) as fault:
-        raise DownloadFailed(f"{urls[0]} gave no weights ({fault})") from fault
+        raise DownloadFailed(f"{address} gave no weights ({fault})") from fault
     finally:
         socket.setdefaulttimeout(before)
     return target

@@ -1,8 +1,8 @@
 """Pixel classification: every pixel of a chip gets a class.
 
 Shared by every network that gives logits (batch, class indices, height, width). In training a network may return
-`{"out": logits, NAME: logits, ...}` instead: the loss of every further entry is added with the network's `aux_weight`, that of
-`PointAnswers` as it is.
+`{"out": logits, NAME: logits, ...}` instead: the loss of every further entry is added with the network's `aux_weight`, one for
+all or by name, that of `PointAnswers` as it is. `ClassPresence` among them learns which classes an image holds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from chipwright.chips.augmentation.scene import Scene, apply
 from chipwright.chips.chipset import IGNORE, Chip
 from chipwright.chips.display import Panel, to_rgb
 from chipwright.errors import DataError
-from chipwright.networks.losses import PixelLoss
+from chipwright.networks.losses import ClassPresence, PixelLoss, presence
 from chipwright.networks.point_refinement import PointAnswers
 from chipwright.spec import ModelSpec
 from chipwright.tasks.base import Batch, Networks, Phase, Reader, Sample, Task
@@ -114,10 +114,12 @@ class PixelTask(Task):
         for name, found in outputs.items():
             if isinstance(found, PointAnswers):
                 losses[name] = self.loss(found.logits[..., None], target.flatten(1).gather(1, found.pixels)[..., None])
+            elif isinstance(found, ClassPresence):
+                losses["presence"] = _auxiliary_weight(network, name) * presence(found.logits, target, IGNORE)
             elif name != "out":
-                auxiliary.append(self.loss(found, target))
+                auxiliary.append(_auxiliary_weight(network, name) * self.loss(found, target))
         if auxiliary:
-            losses["auxiliary"] = _auxiliary_weight(network) * torch.stack(auxiliary).sum()
+            losses["auxiliary"] = torch.stack(auxiliary).sum()
         return losses
 
     # -- measuring
@@ -194,7 +196,8 @@ class PixelTask(Task):
         return np.where(indices >= self.classes.first, indices, np.int16(IGNORE))
 
 
-def _auxiliary_weight(network: nn.Module) -> float:
-    """Return the network's weight of auxiliary losses, also where it is wrapped for several processes."""
+def _auxiliary_weight(network: nn.Module, name: str) -> float:
+    """Return the network's weight of an auxiliary loss, also where it is wrapped for several processes."""
     bare = getattr(network, "module", network)
-    return float(getattr(bare, "aux_weight", AUXILIARY_WEIGHT))
+    weight: Any = getattr(bare, "aux_weight", AUXILIARY_WEIGHT)
+    return float(weight.get(name, 1.0) if isinstance(weight, dict) else weight)
