@@ -172,9 +172,12 @@ def _prepare(network: nn.Module, normalization: Normalization, pixels: Tensor, i
 
 
 def _pixels(shape: tuple[int, ...], dtype: torch.dtype, highest: float) -> Tensor:
-    """Return random pixels from 0 to `highest` (to 127 for signed bytes), the same ones each time."""
+    """Return random pixels from 0 to `highest` (to 127 for signed bytes), the same ones each time.
+
+    Whole numbers: of networks that take class values all others would be none.
+    """
     random = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    return (random * (127 if dtype == torch.int8 else highest)).to(dtype)
+    return (random * (127 if dtype == torch.int8 else highest)).round().to(dtype)
 
 
 def _attempt(
