@@ -19,10 +19,15 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
+from chipwright.errors import OPENMMLAB, OPENMMLAB_REQUIREMENTS, install_line
+
 GET_STARTED = 'PyTorch\'s "Get Started" page (pytorch.org) has a selector that writes the line for your system'
 """Where readers are sent for a PyTorch build: the addresses of its builds change, the selector stays."""
 
-_IMPORT_NAMES = {"pyyaml": "yaml", "scikit-image": "skimage"}
+_IMPORT_NAMES = {
+    "pyyaml": "yaml", "scikit-image": "skimage", "opencv-python-headless": "cv2", "onedl-mmcv": "mmcv",
+    "onedl-mmdetection": "mmdet", "onedl-mmengine": "mmengine", "onedl-mmsegmentation": "mmseg",
+}  # fmt: skip
 """Distributions whose module has another name than theirs with underscores."""
 
 _SECONDS = 300.0
@@ -82,6 +87,9 @@ def requirements() -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         group = extras.setdefault(extra[1], {}) if extra else core
         group[name[0]] = least[1] if least else ""
     extras.pop("dev", None)
+    listed = OPENMMLAB_REQUIREMENTS.read_text(encoding="utf-8").splitlines()
+    pinned = [line.partition("==") for line in listed if line and not line.startswith("#")]
+    extras[OPENMMLAB] = {name: least for name, _, least in pinned}
     return core, extras
 
 
@@ -117,7 +125,7 @@ def _extra(extra: str, names: dict[str, str], loaded: dict[str, Any]) -> dict[st
         "ready": not faults,
         "versions": {name: _installed(name) for name in names},
         "problems": faults,
-        "mend": f'pip install "chipwright[{extra}]"' if faults else None,
+        "mend": install_line(extra) if faults else None,
     }
 
 

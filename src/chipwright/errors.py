@@ -9,12 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Line breaks, commands to terminals, changes of writing direction, and bytes of file names that are no text."""
 
 _LONGEST = 2000
 """Characters of a sentence; of a longer one the middle is left out."""
+
+
+OPENMMLAB = "openmmlab"
+OPENMMLAB_REQUIREMENTS = Path(__file__).parent / "openmmlab" / "requirements.txt"
+"""The extra of MMDETECTION and MMSEGMENTATION, and what it holds."""
 
 
 class ChipwrightError(Exception):
@@ -51,7 +57,18 @@ class MissingExtra(UsageError):  # noqa: N818 - the name says what is missing, a
     """A part of chipwright whose optional dependencies are not installed."""
 
     def __init__(self, extra: str, purpose: str) -> None:
-        super().__init__(f'{purpose} needs the extra "{extra}": pip install "chipwright[{extra}]"')
+        super().__init__(f'{purpose} needs the extra "{extra}": {install_line(extra)}')
+
+
+def install_line(extra: str) -> str:
+    """Return the command that installs an extra.
+
+    OpenMMLab's packages ask for a numpy and an opencv older than chipwright's, so that they are installed without what they
+    ask for; what they need stands in a list of our own.
+    """
+    if extra == OPENMMLAB:
+        return f'pip install --no-deps --requirement "{OPENMMLAB_REQUIREMENTS}"'
+    return f'pip install "chipwright[{extra}]"'
 
 
 class Interrupted(ChipwrightError):  # noqa: N818 - not a fault
