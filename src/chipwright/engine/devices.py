@@ -7,6 +7,7 @@ import os
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
 from chipwright.errors import OptionError
@@ -64,9 +65,29 @@ def start_accelerator(device: torch.device, precision: str) -> Accelerator:
         torch.cuda.set_device(device)
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
-    return Accelerator(cpu=device.type == "cpu", mixed_precision=_ACCELERATE_NAMES[precision])
+    # a discriminator is called twice before its gradients are taken: what the first call keeps must not be written over by
+    # buffers that come with the second; see `share_buffers`
+    wrapping = DistributedDataParallelKwargs(broadcast_buffers=False)
+    return Accelerator(cpu=device.type == "cpu", mixed_precision=_ACCELERATE_NAMES[precision], kwargs_handlers=[wrapping])
 
 
 def place(network: nn.Module, device: torch.device) -> nn.Module:
-    """Return the network on the device, convolution weights channels-last: faster on GPUs and in bfloat16 on CPUs."""
-    return network.to(device).to(memory_format=torch.channels_last)
+    """Return the network on the device, convolution weights channels-last: faster on GPUs and in bfloat16 on CPUs.
+
+    Networks with instance normalisation keep their layout: for one image, PyTorch's (2.15, CPU) gives wrong gradients where
+    those that come to it are channels-last.
+    """
+    network = network.to(device)
+    if any(isinstance(module, nn.InstanceNorm2d) for module in network.modules()):
+        return network
+    return network.to(memory_format=torch.channels_last)
+
+
+def share_buffers(network: nn.Module, accelerator: Accelerator) -> None:
+    """Give all processes the first one's buffers, such as statistics of batch normalisation: it is these that are kept."""
+    if accelerator.num_processes == 1:
+        return
+    for buffer in network.buffers():
+        shared = buffer.contiguous()
+        torch.distributed.broadcast(shared, 0)
+        buffer.copy_(shared)

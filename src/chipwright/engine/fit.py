@@ -19,7 +19,7 @@ from chipwright import console
 from chipwright.engine import schedules
 from chipwright.engine.averaging import WeightAverage
 from chipwright.engine.checkpoints import Checkpoints, Progress
-from chipwright.engine.devices import place, start_accelerator
+from chipwright.engine.devices import place, share_buffers, start_accelerator
 from chipwright.engine.feed import Feed, choose_workers
 from chipwright.engine.interruption import StopRequest
 from chipwright.engine.logs import Events, write_log
@@ -241,6 +241,7 @@ class _Run:
         """Measure, keep the best, write the row, decide whether to stop, and checkpoint."""
         progress, settings = self.progress, self.settings
         with self._averaged():
+            share_buffers(self.network, self.accelerator)
             measurement = measure(self.network, self.task, self.validation_feed, self.accelerator, "Validating")
             row = self._row(measurement)
             progress.history.append(row)
