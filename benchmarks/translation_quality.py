@@ -10,7 +10,7 @@ the histogram distance. A network trains for `--epochs`, else for as many as fit
         vgg_loss=False lambda_l1=100 n_gen_filters=16 n_downsample_global=2 n_blocks_global=3 n_blocks_local=2 n_dscr_filters=16
     python benchmarks/translation_quality.py --model-type PIX2PIX --epochs 200 --batch 1 --rate 2e-4 --arguments \
         n_gen_filters=16 n_dscr_filters=16
-    python benchmarks/translation_quality.py --model-type CYCLEGAN --epochs 40 --batch 1 --rate 2e-4 --arguments \
+    python benchmarks/translation_quality.py --model-type CYCLEGAN --epochs 20 --batch 1 --rate 2e-4 --arguments \
         n_gen_filters=16 n_dscr_filters=16 gen_blocks=3
 """
 
