@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,9 @@ def test_translated_images_come_to_look_like_the_other_kind(tmp_path: Path) -> N
     train(chips, tmp_path / "model", max_epochs=8, learning_rate=3e-3)
     content = json.loads((tmp_path / "model" / "model_metrics.json").read_text(encoding="utf-8"))
     first, last = content["history"][0], content["metrics"]
-    assert last["histogram_distance"] < 0.7 * first["histogram_distance"]
+    # first weights, which make all of one grey, are at half of the untranslated distance
+    untranslated = next(float(found[1]) for note in content["notes"] if (found := re.search(r"(\d\.\d+) apart", note)))
+    assert last["histogram_distance"] < 0.25 * untranslated
     assert last["cycle_error"] < first["cycle_error"]
 
 
