@@ -5,8 +5,9 @@ the network sees it enlarged bilinearly. Types of pairs on `pix2pix_naip`, besid
 many epochs as fit into the time given, told by one epoch beforehand.
 
     python benchmarks/translation_quality.py --seconds 480 --backbone RESNET18
-    python benchmarks/translation_quality.py --model-type PIX2PIXHD --seconds 2000 --seed 42 --percentage 10 --batch 1 --arguments \
-        vgg_loss=False lambda_l1=100 n_gen_filters=16 n_downsample_global=2 n_blocks_global=3 n_blocks_local=2 n_dscr_filters=16
+    python benchmarks/translation_quality.py --model-type PIX2PIXHD --seconds 2000 --seed 42 --percentage 10 --batch 1 \
+        --arguments vgg_loss=False lambda_l1=100 n_gen_filters=16 n_downsample_global=2 n_blocks_global=3 \
+        n_blocks_local=2 n_dscr_filters=16
 """
 
 from __future__ import annotations
