@@ -21,7 +21,7 @@ def test_a_folder_is_told_with_its_evidence_and_balance(tmp_path: Path) -> None:
     facts = inspection.inspect([builders.classified_tiles(tmp_path, count=4)])
     assert facts["evidence"] == "MetaDataMode in esri_accumulated_stats.json"
     assert sum(row["share"] for row in facts["balance"]) == pytest.approx(1, abs=1e-3)
-    assert facts["fits"] == ["UNET", "PSPNET", "DEEPLAB"]  # those of one class do not
+    assert facts["fits"] == ["UNET", "PSPNET", "DEEPLAB", "MMSEGMENTATION"]  # those of one class do not
 
 
 @pytest.mark.parametrize(
