@@ -59,7 +59,7 @@ def test_classes_of_eight_chips_are_learnt_by_heart_by_openmmlabs_networks(name:
     require_openmmlab()
     chips = read_chips([data / "classified_dubai"])
     # from random weights, on the middle of the chips: a whole one takes one core four times as long
-    scalars = learnt("MMSEGMENTATION", chips.subset(range(0, 200, 25)), 200, data, model=name, chip_size=128)
+    scalars = learnt("MMSEGMENTATION", chips.subset(range(0, 200, 25)), 160, data, model=name, chip_size=128)
     assert scalars["miou"] > 0.9
 
 
