@@ -36,15 +36,14 @@ def ensure_operators() -> None:
         sys.modules[_EXTENSION] = _Extension()
         for module, functions in _SUPPLIED.items():
             for name, function in functions.items():
-                _replace(module, name, lambda old, function=function: function)
+                _replace(module, name, function)
     else:
-        _replace("mmcv.ops.carafe", "carafe", lambda old: _by_device(carafe, old))
+        _replace("mmcv.ops.carafe", "carafe", _by_device(carafe, importlib.import_module("mmcv.ops.carafe").carafe))
 
 
-def _replace(module: str, name: str, new: Callable[[Any], Any]) -> None:
-    """Put what `new` makes of a function of mmcv in its place, wherever in mmcv its name was imported to."""
+def _replace(module: str, name: str, function: Callable[..., Any]) -> None:
+    """Put a function in the place of one of mmcv, wherever in mmcv that was imported to."""
     old = getattr(importlib.import_module(module), name)
-    function = new(old)
     for place in [place for key, place in sys.modules.items() if key.startswith("mmcv.")]:
         for key in [key for key, value in vars(place).items() if value is old]:
             setattr(place, key, function)
@@ -128,7 +127,8 @@ def softnms(
         The rows kept, (kept,).
     """
     wide, scores = _with_offset(boxes, offset), scores.clone()
-    left, kept = torch.arange(len(boxes)), []
+    left = torch.arange(len(boxes))
+    kept: list[Tensor] = []
     while len(left):
         best = left[scores[left].argmax()]
         dets[len(kept), :4], dets[len(kept), 4] = boxes[best], scores[best]
