@@ -23,8 +23,9 @@ from chipwright.openmmlab.operators import ensure_operators
 _FILES = ("pretrained", "checkpoint", "load_from")
 """Keys by which parts of networks load files."""
 
-_NMS = frozenset({"nms", "soft_nms"})
-"""Words that mmcv runs as code (`eval`) where a config names the suppression of boxes."""
+_WORDS = frozenset({"nms", "soft_nms", "RoIAlign", "dilation", "offset"})
+"""Types in configs that no registry has: operators, and ways of adapting a convolution. mmcv runs the words of suppression as
+code (`eval`), hence no others."""
 
 _BANDS = frozenset({"in_channels", "in_chans"})
 """Names under which backbones are told how many bands images have."""
@@ -108,7 +109,7 @@ def require_known(description: Description, package: str) -> None:
     from mmengine.registry import MODELS, TASK_UTILS, WEIGHT_INITIALIZERS
 
     registries = [tree for root in (MODELS, TASK_UTILS, WEIGHT_INITIALIZERS) for tree in (root, *root.children.values())]
-    known = {name for registry in registries for name in registry.module_dict} | _NMS
+    known = {name for registry in registries for name in registry.module_dict} | _WORDS
     nodes = every(description)
     named = {str(node["type"]) for node in nodes if "type" in node}
     strange = sorted(name for name in named if _without_scope(name) not in known or name == "Pretrained")
