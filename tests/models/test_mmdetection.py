@@ -192,15 +192,17 @@ def test_a_network_that_is_no_detector_is_refused(tmp_path: Path) -> None:
         Detector({"type": "FPN", "in_channels": [8], "out_channels": 8, "num_outs": 1}, 3, 2)
 
 
+@pytest.mark.parametrize("reduced", [False, True])
 @pytest.mark.parametrize("name", SMOKE)
-def test_every_operator_learns_and_finds(name: str) -> None:
+def test_every_operator_learns_and_finds(name: str, reduced: bool) -> None:
     network = detector(name, bands=4)
     images = [torch.randn(4, 64, 70), torch.randn(4, 64, 64)]
-    losses = network.train()(images, targets())
+    with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+        losses = network.train()(images, targets())
     assert all(value.ndim == 0 and torch.isfinite(value) for value in losses.values())
     torch.stack(list(losses.values())).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=reduced):
         found = network.eval()(images)
     for one, image in zip(found, images, strict=True):
         assert len(one["boxes"]) <= 100

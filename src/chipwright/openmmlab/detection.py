@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
@@ -21,11 +22,15 @@ from chipwright.openmmlab.descriptions import Description
 _CLASS_LAYERS = ("fc_cls", "conv_cls", "retina_cls", "atss_cls", "vfnet_cls", "reppoints_cls_out")
 """Names of the layers whose rows are the classes; in those of the second stage the background comes after them."""
 
+_MAPS = ("backbone", "neck")
+"""Parts that make maps; the others compute boxes and losses of them."""
+
 
 class Detector(nn.Module):
     """A detector of MMDetection.
 
-    See `chipwright.networks.detection` for how it is called.
+    See `chipwright.networks.detection` for how it is called. Under autocast the convolutions run in reduced precision; what
+    heads make of them (box arithmetic, scores, losses) is float32.
 
     Args:
         description: of the network (see `descriptions.adapted` and `descriptions.for_boxes`).
@@ -46,6 +51,9 @@ class Detector(nn.Module):
         _require_boxes(self.model)
         self.classes = classes
         mark_backbone(self.model.backbone)
+        for name, part in self.model.named_children():
+            if name not in _MAPS:
+                _give_float32(part)
 
     @property
     def backbone(self) -> nn.Module:
@@ -111,6 +119,17 @@ def _counted(losses: dict[str, Any]) -> Losses:
 def _detection(found: Any) -> Detection:
     scores, order = found.scores.float().sort(descending=True, stable=True)
     return {"boxes": found.bboxes[order].float(), "labels": found.labels[order] + 1, "scores": scores}
+
+
+def _give_float32(head: nn.Module) -> None:
+    """Let a head's layers give float32 under autocast, too: targets are written among their outputs, and boxes decoded."""
+    for layer in head.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            layer.register_forward_hook(_widened)
+
+
+def _widened(layer: nn.Module, given: Any, output: Tensor) -> Tensor:
+    return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
 
 
 def _require_boxes(model: Any) -> None:
