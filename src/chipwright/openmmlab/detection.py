@@ -22,6 +22,9 @@ from chipwright.openmmlab.descriptions import Description
 _CLASS_LAYERS = ("fc_cls", "conv_cls", "retina_cls", "atss_cls", "vfnet_cls", "reppoints_cls_out")
 """Names of the layers whose rows are the classes; in those of the second stage the background comes after them."""
 
+_SMALLEST, _SMALLEST_MIRRORED = 64, 96
+"""Least sides in pixels that images are padded to: DetectoRS mirrors two cells of its coarsest map, which takes three."""
+
 _MAPS = ("backbone", "neck")
 """Parts that make maps; the others compute boxes and losses of them."""
 
@@ -50,6 +53,8 @@ class Detector(nn.Module):
         self.model: Any = build_network("mmdet", description, bands, pretrained=pretrained)
         _require_boxes(self.model)
         self.classes = classes
+        mirrored = any(type(layer).__name__ == "SAConv2d" for layer in self.model.modules())
+        self.smallest = _SMALLEST_MIRRORED if mirrored else _SMALLEST
         mark_backbone(self.model.backbone)
         for name, part in self.model.named_children():
             if name not in _MAPS:
@@ -63,7 +68,7 @@ class Detector(nn.Module):
 
     def forward(self, images: Sequence[Tensor], targets: Sequence[Target] | None = None) -> Any:
         """Return losses in training mode, one dict of boxes, labels and scores an image otherwise."""
-        batch = padded_batch(images)
+        batch = padded_batch(images, smallest=self.smallest)
         with quiet():
             if self.training:
                 return _counted(self.model.loss(batch.tensors, _samples(batch, targets or ())))
