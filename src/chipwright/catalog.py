@@ -34,7 +34,7 @@ _ROWS = (
     Row("RETINANET", "RetinaNet (object detection)", "chipwright.models.retinanet:RETINANET"),
     Row("YOLOV3", "YOLOv3 (object detection)", "chipwright.models.yolov3:YOLOV3"),
     Row("FASTERRCNN", "Faster R-CNN (object detection)", "chipwright.models.fasterrcnn:FASTERRCNN"),
-    Row("MMDETECTION", "MMDetection (object detection)"),
+    Row("MMDETECTION", "MMDetection (object detection)", "chipwright.models.mmdetection:MMDETECTION"),
     Row("DETREG", "DETReg (object detection)"),
     Row("MASKRCNN", "Mask R-CNN (object detection with instance masks)", "chipwright.models.maskrcnn:MASKRCNN"),
     Row("UNET", "U-Net (pixel classification)", "chipwright.models.unet:UNET"),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from chipwright.errors import listed, suggestion
-from chipwright.models.base import BackboneArguments
+from chipwright.chips.chipset import ChipSet
+from chipwright.errors import OptionError, listed, suggestion
+from chipwright.models.base import Arguments, BackboneArguments, ModelType
+from chipwright.normalization import choose_normalization
+from chipwright.spec import ModelSpec, Normalization
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from chipwright.openmmlab.sources import Source
 
 
@@ -70,3 +75,66 @@ class OpenMMLabArguments(BackboneArguments):
         from chipwright.openmmlab.descriptions import scaling
 
         return scaling(read_model(self.source.config)) if self.model_weight else None
+
+
+class OpenMMLabType(ModelType):
+    """What both do as rows of the catalog. Subclasses add `fit` and `build`, whose network has OpenMMLab's as `model`."""
+
+    def check(self, chips: ChipSet, arguments: Arguments) -> None:
+        """Raise `MissingExtra` without the packages; `OptionError` or `DataError` where the chips or the config do not suit."""
+        from chipwright.openmmlab.configs import require_packages
+
+        require_packages(self.keyword)
+        assert isinstance(arguments, OpenMMLabArguments)
+        _ = arguments.source
+        super().check(chips, arguments)
+
+    def normalization(
+        self, chips: ChipSet, arguments: Arguments, weights: tuple[Sequence[float], Sequence[float]] | None
+    ) -> Normalization:
+        """Return the scaling that the network's weights ask for, if it starts from any."""
+        assert isinstance(arguments, OpenMMLabArguments)
+        return choose_normalization(chips, arguments.scaling)
+
+    def initialize(self, network: nn.Module, spec: ModelSpec) -> list[str]:
+        """Load the weights that `model_weight` names, if any."""
+        arguments = self.arguments.model_validate(spec.arguments)
+        assert isinstance(arguments, OpenMMLabArguments)
+        source = arguments.source
+        if source.weights is None:
+            return []
+        from chipwright.openmmlab.checkpoints import load_checkpoint
+        from chipwright.openmmlab.configs import read_model
+        from chipwright.openmmlab.descriptions import takes_bgr
+        from chipwright.openmmlab.sources import find_weights_file
+
+        built: Any = network
+        return load_checkpoint(
+            built.model,
+            find_weights_file(source.weights),
+            frozenset(name.removeprefix("model.") for name in built.class_tensors()),
+            bgr=takes_bgr(read_model(source.config)),
+            weight_init_scheme=arguments.weight_init_scheme,
+        )
+
+    def emd_keys(self, spec: ModelSpec) -> dict[str, Any]:
+        """Return the family's keys, and which network it is."""
+        return super().emd_keys(spec) | {"Kwargs": {"model": spec.arguments["model"]}}
+
+
+def require_same(was: str, now: str, arguments: OpenMMLabArguments, same: bool) -> None:
+    """Check that the pretrained model is of the network that is to be trained.
+
+    Args:
+        was, now: what tells their networks apart, in words.
+        arguments: of the new model.
+        same: whether they are the same.
+
+    Raises:
+        OptionError: if it is not.
+    """
+    if not same:
+        raise OptionError(
+            f"The pretrained model is another network ({was}) than model={arguments.model} names ({now}). Give its model, "
+            "which its .emd names."
+        )

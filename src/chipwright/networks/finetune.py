@@ -5,7 +5,8 @@ Most tensors have nothing to do with classes and are copied. Those that hold row
     def class_tensors(self) -> dict[str, tuple[int, int]]:
         return {"head.weight": (1, 1), "head.bias": (1, 1)}     # name -> (rows a class, row of the first class)
 
-and are carried over class by class. Where anchors repeat the classes a third number says how often (see `ClassRows`). Of a
+and are carried over class by class. Where anchors repeat the classes a third number says how often, and a fourth how many rows
+follow the classes (see `ClassRows`). Of a
 network without the method only tensors of equal shape are copied.
 """
 
@@ -32,11 +33,13 @@ class ClassRows(NamedTuple):
         width: rows of one class (4 for its box offsets).
         first: row of the first class; those before belong to the background, or to none (objectness).
         groups: how often the whole repeats, one after the other (once an anchor).
+        after: rows after the last class (a background's, where it comes last).
     """
 
     width: int
     first: int = 0
     groups: int = 1
+    after: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,12 +163,14 @@ def _carry(
     """Copy the rows of the classes that stay, and those before the first class; return whether the layouts allowed it."""
     if source.shape[1:] != target.shape[1:] or source.shape[0] % rows.groups:
         return False
-    before = source.shape[0] // rows.groups - len(old) * rows.width
-    if target.shape[0] != rows.groups * (rows.first + len(new) * rows.width):
+    old_end, new_end = source.shape[0] // rows.groups - rows.after, rows.first + len(new) * rows.width
+    if target.shape[0] != rows.groups * (new_end + rows.after):
         return False
-    moves = _moves(before, rows, old, new, pairs)
+    moves = _moves(old_end - len(old) * rows.width, rows, old, new, pairs)
     if moves is None:
         return False
+    if rows.after:
+        moves.append((old_end, new_end, rows.after))
     given, taken = (tensor.view(rows.groups, -1, *tensor.shape[1:]) for tensor in (source, target))
     for start, end, length in moves:
         taken[:, end : end + length].copy_(given[:, start : start + length])

@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -23,8 +24,9 @@ from chipwright.openmmlab.operators import ensure_operators
 _FILES = ("pretrained", "checkpoint", "load_from")
 """Keys by which parts of networks load files."""
 
-_NMS = frozenset({"nms", "soft_nms"})
-"""Words that mmcv runs as code (`eval`) where a config names the suppression of boxes."""
+_WORDS = frozenset({"nms", "soft_nms", "RoIAlign", "dilation", "offset"})
+"""Types in configs that no registry has: operators, and ways of adapting a convolution. mmcv runs the words of suppression as
+code (`eval`), hence no others."""
 
 _BANDS = frozenset({"in_channels", "in_chans"})
 """Names under which backbones are told how many bands images have."""
@@ -93,7 +95,18 @@ def build_network(package: str, description: Description, bands: int, *, pretrai
 def _models(package: str) -> Any:
     """Return a package's registry of networks and parts, filled; importing is what fills it."""
     import_module(f"{package}.models")
+    _take_any_memory_format()
     return import_module(f"{package}.registry").MODELS
+
+
+@cache
+def _take_any_memory_format() -> None:
+    """Let convolutions with standardised weights (DetectoRS) take weights that lie channels last, as training lays them."""
+    from mmcv.cnn.bricks import conv_ws
+
+    standardised, convolved = conv_ws.ConvAWS2d._get_weight, conv_ws.conv_ws_2d
+    conv_ws.ConvAWS2d._get_weight = lambda layer, weight: standardised(layer, weight.contiguous())
+    conv_ws.conv_ws_2d = lambda images, weight, *given: convolved(images, weight.contiguous(), *given)
 
 
 def require_known(description: Description, package: str) -> None:
@@ -108,7 +121,7 @@ def require_known(description: Description, package: str) -> None:
     from mmengine.registry import MODELS, TASK_UTILS, WEIGHT_INITIALIZERS
 
     registries = [tree for root in (MODELS, TASK_UTILS, WEIGHT_INITIALIZERS) for tree in (root, *root.children.values())]
-    known = {name for registry in registries for name in registry.module_dict} | _NMS
+    known = {name for registry in registries for name in registry.module_dict} | _WORDS
     nodes = every(description)
     named = {str(node["type"]) for node in nodes if "type" in node}
     strange = sorted(name for name in named if _without_scope(name) not in known or name == "Pretrained")

@@ -5,9 +5,12 @@ What comes out is JSON, travels in the package, and is all that building the net
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any
+
+from chipwright.openmmlab.configs import unmarked
 
 SMALLEST_EPS = 1e-5
 """Added to variances where a config adds nothing: PyTorch trains no batch normalisation without."""
@@ -16,6 +19,11 @@ _LEFT_OUT = frozenset({"pretrained", "data_preprocessor"})
 """Keys that name files to be fetched, or a scaling of images: ours is done before the network."""
 
 _ONE_NUMBER = ("out_channels", "threshold")
+
+_MASKS = ("mask_", "semantic_")
+"""How keys of heads for masks begin."""
+
+_OVERLAP_HEADS = ("RPNHead", "RetinaHead")
 
 _BACKBONES = ("backbone", "rfp_backbone", "img_backbone")
 
@@ -51,6 +59,64 @@ def adapted(model: Description, classes: int, *, pretrained: bool = False) -> De
         return changed
 
     return change(model, False)
+
+
+def for_boxes(model: Description, most: int) -> Description:
+    """Return a detector's adapted description that learns from boxes alone and gives an image `most` of them.
+
+    Heads for masks are left out. Anchors that reach over the image's border are taught as well (`allowed_border` -1): chips are
+    small, and on the coarse levels there may be no others.
+    """
+
+    def change(node: Description) -> Description:
+        changed = {key: _each(value, change) for key, value in node.items() if not key.startswith(_MASKS)}
+        return changed | ({"allowed_border": -1} if "allowed_border" in changed else {})
+
+    changed = change(model)
+    choosing: Any = changed.get("test_cfg") or {}
+    choosing = choosing.get("rcnn", choosing)
+    if "max_per_img" in choosing:
+        choosing["max_per_img"] = most
+    return changed
+
+
+def anchor_layout(model: Description) -> tuple[list[int], dict[str, Any]] | None:
+    """Return the strides of a detector's anchors, and what `anchors.fit_sizes` asks for; None where sizes do not matter.
+
+    They do where anchors are taught by how much they overlap with objects: in proposals and in RetinaNet's head.
+    """
+    generator = _anchors(model)
+    if generator is None:
+        return None
+    said = unmarked(generator)
+    if "octave_base_scale" in said:
+        base, steps = said["octave_base_scale"], said["scales_per_octave"]
+        scales = [2 ** (step / steps) for step in range(steps)]
+    else:
+        base = said["scales"][0]
+        scales = [scale / base for scale in said["scales"]]
+    return list(said["strides"]), {"ratios": list(said["ratios"]), "scales": scales, "per_stride": base}
+
+
+def with_anchors(model: Description, sizes: Sequence[float] | None) -> Description:
+    """Return a detector's description with anchors of these sides in pixels, a level each; its own where there are none."""
+    layout = anchor_layout(model)
+    if not sizes or not layout:
+        return model
+    changed = deepcopy(model)
+    generator = _anchors(changed)
+    assert generator is not None
+    generator["base_sizes"] = [size / layout[1]["per_stride"] for size in sizes]
+    return changed
+
+
+def _anchors(model: Description) -> Description | None:
+    heads = [model.get("rpn_head"), model.get("bbox_head")]
+    head = next((head for head in heads if isinstance(head, dict) and head.get("type") in _OVERLAP_HEADS), {})
+    generator: Any = head.get("anchor_generator")
+    if not isinstance(generator, dict) or generator.get("type") != "AnchorGenerator" or "base_sizes" in generator:
+        return None
+    return generator if all(isinstance(stride, (int, float)) for stride in unmarked(generator["strides"])) else None
 
 
 def _normalise(node: Description, pretrained: bool) -> None:

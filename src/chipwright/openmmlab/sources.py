@@ -100,8 +100,10 @@ def _published(config: Path) -> str:
     """Return the address of the weights that a package states for a config that it ships."""
     import yaml
 
-    table = config.parent / "metafile.yaml"
-    rows: list[dict[str, Any]] = yaml.safe_load(table.read_text(encoding="utf-8"))["Models"] if table.is_file() else []
+    tables = [table for table in (config.parent / "metafile.yaml", config.parent / "metafile.yml") if table.is_file()]
+    rows: list[dict[str, Any]] = [
+        row for table in tables for row in yaml.safe_load(table.read_text(encoding="utf-8")).get("Models") or ()
+    ]
     # the shortest, since a name may end another's ("fcn_" and "emanet_fcn_"); EMANet's own is misspelt "eemanet_"
     named = sorted((row for row in rows if str(row.get("Config")).endswith(config.name)), key=lambda row: len(row["Config"]))
     address = named[0].get("Weights") if named else None
