@@ -36,7 +36,7 @@ def trained(folder: Path, keyword: str, seed: int, epochs: int, options: Any) ->
         result = api.train(
             folder, Path(out) / "m", model_type=keyword, backbone_model=BACKBONE, max_epochs=epochs, seed=seed,
             backbone_weights=str(data_folder() / WEIGHTS), split="block", validation_percentage=PERCENTAGE,
-            batch_size=options.batch, precision=options.precision, stop_training=False,
+            batch_size=options.batch, precision=options.precision, stop_training=False, learning_rate=options.rate or None,
             augmentation=AUGMENTATIONS[options.augmentation],
         )  # fmt: skip
         return result.metrics["average_precision"], result.seconds
@@ -45,7 +45,7 @@ def trained(folder: Path, keyword: str, seed: int, epochs: int, options: Any) ->
 def main() -> None:
     """Train all for every seed and print means and spreads, and their shares of the loop's."""
     options = arguments(
-        __doc__.splitlines()[0], types=TYPES, seeds=[0, 1, 2], epochs=6, batch=4, seconds=0.0, precision="auto",
+        __doc__.splitlines()[0], types=TYPES, seeds=[0, 1, 2], epochs=6, batch=4, seconds=0.0, precision="auto", rate=0.0,
         fixed=[""], augmentation="LOOP", out="",
     )  # fmt: skip
     folder = data_folder() / "voc_palm"
