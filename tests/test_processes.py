@@ -41,6 +41,23 @@ def figures(out: Path) -> dict[str, float]:
     return found
 
 
+STOPPED = """
+import os, signal, sys
+from chipwright.cli import main
+from chipwright.engine import fit
+
+usual = fit._Run._step
+
+def step(self, epoch, step, batch):
+    if os.environ["RANK"] == "1" and (epoch, step) == (0, 2):
+        os.kill(os.getpid(), signal.SIGINT)
+    return usual(self, epoch, step, batch)
+
+fit._Run._step = step
+sys.exit(main())
+"""
+
+
 def validation_chips(chips: Path, folder: Path) -> Path:
     """Copy the chips that a training of `train_together` held back."""
     shutil.copytree(chips, folder)
@@ -81,7 +98,7 @@ def test_two_processes_keep_one_generator_and_one_judge(keyword: str, builder: C
     chips, out = builder(tmp_path / "chips", 13, 32), tmp_path / "model"
     rows = train_together(chips, out, *small(keyword), "--max-epochs", "4", "--batch-size", "2", "--learning-rate", "0.002")
     assert rows[-1]["valid_loss"] < rows[0]["valid_loss"]
-    best, together = min(rows, key=lambda row: row["valid_loss"]), figures(out)
+    best, together = min(rows, key=lambda row: row.get("translation_error", row["valid_loss"])), figures(out)
     # measured by both processes under way, each with the weights that it had; and once more with those that were kept
     assert {name: best[name] for name in together} == pytest.approx(together, rel=1e-5)
     held_back = validation_chips(chips, tmp_path / "validation")
@@ -101,3 +118,19 @@ def test_two_processes_learn_what_one_learns_of_the_same_batches(tmp_path: Path)
     for both, one in zip(rows, history, strict=True):
         for name in ("valid_loss", "cycle_error", "histogram_distance"):
             assert both[name] == pytest.approx(one[name], rel=1e-3)
+
+
+def test_both_stop_where_one_is_asked_to(tmp_path: Path) -> None:
+    chips = builders.classified_tiles(tmp_path / "chips", count=48, size=32)
+    script, out = tmp_path / "stopped.py", tmp_path / "model"
+    script.write_text(STOPPED, encoding="utf-8")
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script), "train",
+        str(chips), "--out", str(out), "--model-type", "UNET", "--backbone-model", "timm:test_resnet", "--backbone-weights",
+        "none", "--batch-size", "2", "--learning-rate", "0.001", "--processor-type", "CPU", "--max-epochs", "50",
+        "--continue-training",
+    ]  # fmt: skip
+    run = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240)
+    assert run.returncode != 0
+    assert "Stopped in epoch 1 after 8 of" in run.stderr
+    assert "Epoch 2/" not in run.stderr

@@ -35,6 +35,8 @@ PATIENCE = 5
 SMALLEST_IMPROVEMENT = 0.001
 CHECKPOINT_SECONDS = 600.0
 """A long epoch is checkpointed under way this often."""
+AGREEING_STEPS = 8
+"""Several processes ask each other this often whether to checkpoint or stop; each asking makes them wait for one another."""
 _RANGE_TEST_EPOCH = 2**31 - 1
 """The epoch whose order and samples the range test uses, so that it shares none with training."""
 
@@ -181,7 +183,8 @@ class _Run:
                 self._close_epoch()
                 if events:
                     events.write(progress.history[-1])
-                if stop.requested and not progress.finished:
+                (stopping,) = self._any(stop.requested)
+                if stopping and not progress.finished:
                     self._interrupt()
             if events:
                 events.close()
@@ -208,13 +211,15 @@ class _Run:
                 sums[name] = sums.get(name, 0) + loss.detach().double() * count  # stays on the device: no waiting
             progress.samples += count
             progress.step = step + 1
-            due = time.perf_counter() - saved_at > CHECKPOINT_SECONDS
-            if stop.requested or due:
+            if self.accelerator.num_processes > 1 and progress.step % AGREEING_STEPS:
+                continue
+            stopping, due = self._any(stop.requested, time.perf_counter() - saved_at > CHECKPOINT_SECONDS)
+            if stopping or due:
                 progress.sums = {name: float(value) for name, value in sums.items()}
                 progress.seconds = time.perf_counter() - started
                 self._save()
                 saved_at = time.perf_counter()
-                if stop.requested:
+                if stopping:
                     self._interrupt()
         progress.sums = {name: float(value) for name, value in sums.items()}
         progress.seconds = time.perf_counter() - started
@@ -255,7 +260,8 @@ class _Run:
     def _row(self, measurement: Measurement) -> dict[str, float]:
         """Return the epoch's line of the log."""
         progress, settings = self.progress, self.settings
-        means = {name: value / progress.samples for name, value in progress.sums.items()}
+        *sums, samples = self._summed([*progress.sums.values(), progress.samples])
+        means = {name: value / samples for name, value in zip(progress.sums, sums, strict=True)}
         row: dict[str, float] = {"epoch": progress.epoch + 1, "train_loss": sum(means.values())}
         if len(means) > 1:
             row |= {f"train_{name}": mean for name, mean in means.items()}
@@ -266,9 +272,21 @@ class _Run:
             | {
                 "learning_rate": self._rate() * self.schedule(share)[0],
                 "seconds": progress.seconds,
-                "samples_per_second": progress.samples * self.accelerator.num_processes / max(progress.seconds, 1e-9),
+                "samples_per_second": samples / max(progress.seconds, 1e-9),
             }
         )
+
+    def _summed(self, values: Sequence[float]) -> list[float]:
+        """Return the sums of each value over all processes."""
+        if self.accelerator.num_processes == 1:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float64, device=self.accelerator.device)
+        torch.distributed.all_reduce(sums)
+        return sums.tolist()
+
+    def _any(self, *wishes: bool) -> list[bool]:
+        """Return which wishes any process has: they wait for each other where one saves, so all save and stop together."""
+        return [count > 0 for count in self._summed(wishes)]
 
     def _averaged(self) -> AbstractContextManager[None]:
         """Let the network have its averaged weights for a while, where the task asks for them."""

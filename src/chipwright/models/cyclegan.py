@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 class CycleArguments(Arguments):
     """Arguments of CYCLEGAN."""
 
+    monitor: str = Field(
+        "translation_error",
+        description="Metric that picks the best epoch and stops training early: how far images are from themselves once "
+        "translated and brought back, and translated ones in their values from those of the other kind.",
+    )
     gen_blocks: int = Field(9, ge=1, le=32, description="Residual blocks of each generator.")
     lsgan: bool = Field(True, description="Adversarial loss by least squares; False: by cross-entropy.")
     n_gen_filters: int = Field(64, ge=4, le=512, description="Channels of the generators at full resolution; fewer are faster.")
