@@ -78,12 +78,12 @@ class Job:
 def planned(options: PredictOptions, model: Model, source: Source) -> Plan:
     """Return the windows, and limit the source to the extent and the mask."""
     area = _area(options, source)
-    size, margin = _sizes(options, model)
+    size, margin = _sizes(options, model, max(source.grid.width, source.grid.height))
     return Plan.over(source.grid.width, source.grid.height, size, margin, STRIDE, area)
 
 
-def _sizes(options: PredictOptions, model: Model) -> tuple[int, int]:
-    """Return (side, margin) of the windows."""
+def _sizes(options: PredictOptions, model: Model, longest: int) -> tuple[int, int]:
+    """Return (side, margin) of the windows over a raster whose longer side is `longest`."""
     size = options.tile_size or max(model.spec.chip_size)
     if options.padding is not None:
         if options.tile_size is not None and 2 * options.padding >= options.tile_size:
@@ -92,7 +92,7 @@ def _sizes(options: PredictOptions, model: Model) -> tuple[int, int]:
                 "padding below half the tile size."
             )
         return size, options.padding
-    if not isinstance(model.task, PixelTask):
+    if not isinstance(model.task, PixelTask) or longest <= size:  # a single window has no margin to measure
         return size, size // 4
     margin = measured_margin(model, _PROBED)
     if margin is None:
@@ -112,7 +112,8 @@ def measured_margin(model: Model, size: int) -> int | None:
     assert isinstance(task, PixelTask)
 
     def numbers(images: Any) -> Any:
-        return task.logits(model.network, images)
+        with model.accelerator.autocast():
+            return task.logits(model.network, images)
 
     return margin_of(numbers, len(task.inputs.mean), size, model.accelerator.device)
 

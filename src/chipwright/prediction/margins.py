@@ -31,15 +31,16 @@ def margin_of(
     generator = torch.Generator().manual_seed(0)
     middle = size // 2
     most = 0
+    pixels = torch.randn(1, bands, size, size, generator=generator).to(device).requires_grad_()
+    with torch.enable_grad():
+        made = numbers(pixels)[0]
+    if not made.requires_grad:  # it decides by steps, as a table of classes does
+        return 0
     for place in range(_PLACES):
         row, column = middle - 11 * place, middle - 7 * place  # not both at one place of the coarse maps' cells
-        pixels = torch.randn(1, bands, size, size, generator=generator).to(device).requires_grad_()
-        with torch.enable_grad():
-            found = numbers(pixels)[0, :, row, column]
-            if not found.requires_grad:  # it decides by steps, as a table of classes does
-                continue
-            signs = torch.where(torch.rand(len(found), generator=generator) < 0.5, -1.0, 1.0).to(device)
-            (slopes,) = torch.autograd.grad((found.float() * signs).sum(), pixels)
+        found = made[:, row, column]
+        signs = torch.where(torch.rand(len(found), generator=generator) < 0.5, -1.0, 1.0).to(device)
+        (slopes,) = torch.autograd.grad((found.float() * signs).sum(), pixels, retain_graph=True)
         reach = _reach(slopes[0].abs().sum(0).cpu(), row, column, share)
         if reach is None:
             return None
