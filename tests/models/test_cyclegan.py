@@ -127,3 +127,10 @@ def test_the_distance_of_histograms_is_how_far_values_must_be_moved() -> None:
     shifted = histograms(torch.full((2, 8, 8), -0.5))
     assert movers_distance(dark, shifted) == pytest.approx(0.25)
     np.testing.assert_array_equal(histograms(torch.full((1, 4, 4), 3.0))[0].argmax(), BINS - 1)
+
+
+def test_chips_too_small_to_be_judged_are_refused_and_the_least_train(tmp_path: Path) -> None:
+    chips = pair_builders.cyclegan(tmp_path / "chips")
+    with pytest.raises(chipwright.OptionError, match="chip_size 24 or more"):
+        train(chips, tmp_path / "model", arguments=SMALL | {"chip_size": 23})
+    train(chips, tmp_path / "model", arguments=SMALL | {"chip_size": 24}, batch_size=1)

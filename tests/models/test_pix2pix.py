@@ -91,3 +91,10 @@ def test_the_perceptual_loss_takes_a_file(bands: int, tmp_path: Path) -> None:
     chips = pair_builders.export_tiles(tmp_path / "chips", 8, 32, second_bands=bands)
     train(chips, tmp_path / "model", {"perceptual_loss": True, "perceptual_weights": str(file)})
     assert history(tmp_path / "model")[0]["train_perceptual"] > 0
+
+
+def test_chips_too_small_to_be_judged_are_refused_and_the_least_train(tmp_path: Path) -> None:
+    chips = pair_builders.translated_scenes(tmp_path / "chips", 4, 32)
+    with pytest.raises(chipwright.OptionError, match="chip_size 24 or more"):
+        train(chips, tmp_path / "model", {"chip_size": 23})
+    train(chips, tmp_path / "model", {"chip_size": 24}, batch_size=1)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chipwright.chips.chipset import ChipSet
+from chipwright.errors import OptionError
 from chipwright.models.base import Arguments, ModelType
 from chipwright.normalization import signed_unit
 from chipwright.package.emd import normalization_stats
@@ -14,6 +15,19 @@ from chipwright.spec import ModelSpec, Normalization
 
 class TranslationType(ModelType):
     """A type whose networks make images that end in tanh."""
+
+    def check(self, chips: ChipSet, arguments: Arguments) -> None:
+        """Raise `OptionError` for chips that are too small for the discriminators."""
+        least, side = self.smallest_side(arguments), min(self.chip_size(chips, arguments))
+        if side < least:
+            raise OptionError(
+                f"Chips of {side} pixels are too small for {self.keyword}: its discriminators halve them until nothing is left "
+                f"to judge. Give chip_size {least} or more, or export larger tiles."
+            )
+
+    def smallest_side(self, arguments: Arguments) -> int:
+        """Return the least side in pixels of chips: 24, which three halvings leave three pixels of."""
+        return 24
 
     def normalization(
         self, chips: ChipSet, arguments: Arguments, weights: tuple[Sequence[float], Sequence[float]] | None
