@@ -118,3 +118,9 @@ def test_groups_that_do_not_divide_the_channels_are_refused(tmp_path: Path) -> N
     chips = pair_builders.sharp_scenes(tmp_path / "chips", 4, 32)
     with pytest.raises(chipwright.OptionError, match="orm_groups 3 does not divide inner_channel 8"):
         train(chips, tmp_path / "model", backbone_model="SR3", arguments=SR3 | {"norm_groups": 3})
+
+
+def test_an_odd_number_of_channels_is_refused(tmp_path: Path) -> None:
+    chips = pair_builders.sharp_scenes(tmp_path / "chips", 4, 32)
+    with pytest.raises(chipwright.OptionError, match="even inner_channel is needed, not 9"):
+        train(chips, tmp_path / "model", backbone_model="SR3", arguments=SR3 | {"inner_channel": 9, "norm_groups": 3})

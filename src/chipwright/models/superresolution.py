@@ -35,7 +35,7 @@ class SuperresolutionArguments(BackboneArguments):
     perceptual_weights: str = Field(
         "imagenet", description="Weights of that VGG16 (with batch normalisation): imagenet, or a file."
     )
-    inner_channel: int = Field(64, ge=8, le=512, description="SR3: channels at the finest resolution.")
+    inner_channel: int = Field(64, ge=8, le=512, description="SR3: channels at the finest resolution, an even number.")
     norm_groups: int = Field(32, ge=1, description="SR3: groups of the normalisations; a divisor of inner_channel.")
     channel_mults: list[Annotated[int, Field(ge=1, le=64)]] = Field(
         [1, 2, 4, 4, 8, 8], min_length=1, max_length=8, description="SR3: multiples of inner_channel, one a resolution."
@@ -61,6 +61,8 @@ class SuperresolutionArguments(BackboneArguments):
     def _divided(self) -> SuperresolutionArguments:
         if self.inner_channel % self.norm_groups:
             raise ValueError(f"norm_groups {self.norm_groups} does not divide inner_channel {self.inner_channel}")
+        if self.inner_channel % 2:
+            raise ValueError(f"an even inner_channel is needed, not {self.inner_channel}: noise is told by sines and cosines")
         return self
 
 
