@@ -98,3 +98,24 @@ def test_chips_too_small_to_be_judged_are_refused_and_the_least_train(tmp_path: 
     with pytest.raises(chipwright.OptionError, match="chip_size 24 or more"):
         train(chips, tmp_path / "model", {"chip_size": 23})
     train(chips, tmp_path / "model", {"chip_size": 24}, batch_size=1)
+
+
+@pytest.mark.parametrize(("bands", "dtype"), [(1, "uint8"), (3, "uint16")])
+def test_fine_tuning_towards_other_images_scales_them_anew(bands: int, dtype: str, tmp_path: Path) -> None:
+    first = pair_builders.export_tiles(tmp_path / "first", 4, 32, second_bands=3)
+    other = pair_builders.export_tiles(tmp_path / "other", 4, 32, second_bands=bands, second_dtype=dtype)
+    train(first, tmp_path / "model", batch_size=2)
+    train(other, tmp_path / "tuned", pretrained_model=tmp_path / "model", batch_size=2)
+    train(other, tmp_path / "anew", batch_size=2)
+    tuned, anew = (chipwright.load(tmp_path / name, processor_type="CPU").spec for name in ("tuned", "anew"))
+    assert tuned.second_normalization == anew.second_normalization
+
+
+def test_fine_tuning_keeps_the_scaling_of_images_that_stay_the_same(tmp_path: Path) -> None:
+    first = pair_builders.export_tiles(tmp_path / "first", 4, 32, second_bands=3, second_dtype="uint16", seed=1)
+    other = pair_builders.export_tiles(tmp_path / "other", 4, 32, second_bands=3, second_dtype="uint16", seed=2)
+    train(first, tmp_path / "model", batch_size=2)
+    train(other, tmp_path / "tuned", pretrained_model=tmp_path / "model", batch_size=2)
+    before, after = (chipwright.load(tmp_path / name, processor_type="CPU").spec for name in ("model", "tuned"))
+    assert after.second_normalization == before.second_normalization
+    assert after.second != before.second
