@@ -108,7 +108,7 @@ class Pix2PixHD(TranslationType):
     }
 
     def check(self, chips: ChipSet, arguments: Arguments) -> None:
-        """Raise `DataError` where there is nothing to make images of, `OptionError` for small chips and too low a `label_nc`."""
+        """Raise `DataError` where there is nothing to make images of, `OptionError` for small chips or a low `label_nc`."""
         assert isinstance(arguments, Pix2PixHDArguments)
         if chips.second is None and all(chip.label is None for chip in chips.chips):
             raise DataError(
