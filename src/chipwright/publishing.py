@@ -94,7 +94,7 @@ def publish(setup: Setup, result: FitResult, validation: Sequence[Any], precisio
         }
         keys = setup.model.emd_keys(spec)
         if options.raster_function:
-            keys |= function_if_possible(folder, name, spec, setup.network, setup.task)
+            keys |= function_if_possible(folder, name, spec, setup.network, setup.task, setup.model.onnx_obstacle(spec))
         save_package(folder, name, spec, setup.network.state_dict(), keys, facts)
         out_model_file = pack(folder, name)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)

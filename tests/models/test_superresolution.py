@@ -124,3 +124,12 @@ def test_an_odd_number_of_channels_is_refused(tmp_path: Path) -> None:
     chips = pair_builders.sharp_scenes(tmp_path / "chips", 4, 32)
     with pytest.raises(chipwright.OptionError, match="even inner_channel is needed, not 9"):
         train(chips, tmp_path / "model", backbone_model="SR3", arguments=SR3 | {"inner_channel": 9, "norm_groups": 3})
+
+
+def test_it_is_said_that_sr3_gets_no_raster_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "_quiet", False)
+    train(pair_builders.sharp_scenes(tmp_path / "chips", 8, 32), tmp_path / "model", backbone_model="SR3", arguments=SR3)
+    said = capsys.readouterr().err
+    assert "no raster function for ArcGIS Pro: SUPERRESOLUTION does not export to ONNX: SR3 draws an image" in said
