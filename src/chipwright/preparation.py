@@ -124,7 +124,7 @@ def _backbone(options: TrainOptions, model: ModelType, arguments: Arguments) -> 
 
 
 def _unused_backbone(options: TrainOptions, model: ModelType, arguments: Arguments) -> list[str]:
-    reason = model.no_backbone(arguments)
+    reason = f"{model.keyword} takes none." if model.backbones is None else model.no_backbone(arguments)
     return [f"The backbone {options.backbone_model} is not used: {reason}"] if reason and options.backbone_model else []
 
 
@@ -242,8 +242,10 @@ def _network(
             notes.append(
                 f"The backbone is frozen, but these of its tensors were not loaded and are trained: {listed(trained)}."
             )
-    elif bones and not loaded and options.freeze is None:
+    elif bones and options.freeze is not False:
         notes.append("Warning: no pretrained weights were loaded, so nothing is frozen; the whole network is trained.")
+    elif options.freeze:
+        notes.append(f"Warning: {spec.model_type} has no backbone to freeze; the whole network is trained.")
     return network, loaded, held, notes
 
 

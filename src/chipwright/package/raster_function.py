@@ -67,7 +67,8 @@ def function_if_possible(
     that must fail is not tried.
     """
     if obstacle:
-        console.say(f"The package gets no raster function for ArcGIS Pro: {spec.model_type} does not export to ONNX: {obstacle}")
+        kind = spec.model_type
+        console.say(f"The package gets no raster function for ArcGIS Pro: {kind} does not export to ONNX: {obstacle}")
         return {}
     try:
         return write_function(folder, name, spec, network, task)
