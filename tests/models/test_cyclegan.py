@@ -134,3 +134,15 @@ def test_chips_too_small_to_be_judged_are_refused_and_the_least_train(tmp_path: 
     with pytest.raises(chipwright.OptionError, match="chip_size 24 or more"):
         train(chips, tmp_path / "model", arguments=SMALL | {"chip_size": 23})
     train(chips, tmp_path / "model", arguments=SMALL | {"chip_size": 24}, batch_size=1)
+
+
+def test_chips_larger_than_the_smaller_tiles_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(chipwright.OptionError, match="chip_size is 48, but the tiles are 32 x 32 pixels"):
+        train(differing(tmp_path / "chips"), tmp_path / "model", arguments=SMALL | {"chip_size": 48})
+
+
+def test_a_backbone_and_freezing_are_said_to_mean_nothing(tmp_path: Path) -> None:
+    train(pair_builders.cyclegan(tmp_path / "chips"), tmp_path / "model", backbone_model="RESNET50", freeze=True)
+    said = (tmp_path / "model" / "model_metrics.json").read_text(encoding="utf-8")
+    assert "The backbone RESNET50 is not used: CYCLEGAN takes none." in said
+    assert "Warning: CYCLEGAN has no backbone to freeze; the whole network is trained." in said

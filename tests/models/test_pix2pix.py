@@ -119,3 +119,15 @@ def test_fine_tuning_keeps_the_scaling_of_images_that_stay_the_same(tmp_path: Pa
     before, after = (chipwright.load(tmp_path / name, processor_type="CPU").spec for name in ("model", "tuned"))
     assert after.second_normalization == before.second_normalization
     assert after.second != before.second
+
+
+def test_chips_larger_than_the_tiles_are_refused(tmp_path: Path) -> None:
+    chips = pair_builders.translated_scenes(tmp_path / "chips", 4, 32)
+    with pytest.raises(chipwright.OptionError, match="chip_size is 33, but the tiles are 32 x 32 pixels"):
+        train(chips, tmp_path / "model", {"chip_size": 33})
+
+
+def test_a_missing_file_of_perceptual_weights_is_not_taken_for_a_backbones(tmp_path: Path) -> None:
+    chips = pair_builders.translated_scenes(tmp_path / "chips", 4, 32)
+    with pytest.raises(chipwright.OptionError, match="The weights of VGG19 are 'gone"):
+        train(chips, tmp_path / "model", {"perceptual_loss": True, "perceptual_weights": "gone.pth"})

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from chipwright.chips.chipset import ChipSet
 from chipwright.errors import DataError, listed
 from chipwright.models.base import Arguments, BackboneArguments, BackboneRule, ModelType, Tiny
+from chipwright.models.translation import require_whole
 from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -90,12 +91,13 @@ class Superresolution(ModelType):
     }
 
     def check(self, chips: ChipSet, arguments: Arguments) -> None:
-        """Raise `DataError` where the chips hold pairs of images."""
+        """Raise `DataError` where the chips hold pairs of images, `OptionError` where they are larger than the tiles."""
         if chips.second is not None:
             raise DataError(
                 f"{listed(chips.folders)}: the chips are pairs of images, but SUPERRESOLUTION learns from single ones and "
                 "blurs them itself. Export Tiles from one raster, or take PIX2PIX for pairs."
             )
+        require_whole(chips, arguments)
 
     def requirements(self, spec: ModelSpec) -> list[str]:
         """See that the perceptual loss has its weights."""
