@@ -143,7 +143,7 @@ def settings(setup: Setup, result: FitResult, precision: str) -> dict[str, Any]:
         "Metadata format": spec.metadata_format,
         "Model type": setup.model.keyword,
         "Backbone": spec.backbone or "none",
-        "Backbone weights": options.backbone_weights if spec.backbone else "none",
+        "Backbone weights": options.backbone_weights if _looked_for(setup) else "none",
         "Pretrained model": str(options.pretrained_model or "none"),
         "Backbone frozen": "yes" if setup.loaded and options.freeze is not False else "no",
         "Epochs, at most": options.max_epochs,
@@ -164,6 +164,12 @@ def settings(setup: Setup, result: FitResult, precision: str) -> dict[str, Any]:
         **{f"Augmentation {name}": value for name, value in _augmentation(setup).items()},
         **{f"Argument {name}": value for name, value in spec.arguments.items()},
     }
+
+
+def _looked_for(setup: Setup) -> bool:
+    """Whether weights of the backbone alone were looked for: not for whole networks, nor where a trained model is gone on with."""
+    backbone = setup.spec.backbone
+    return bool(backbone) and backbone not in setup.model.whole_networks and setup.options.pretrained_model is None
 
 
 def _augmentation(setup: Setup) -> dict[str, Any]:

@@ -66,6 +66,8 @@ def test_the_usual_generator_takes_no_weights_of_a_backbone(tmp_path: Path) -> N
     emd = json.loads((tmp_path / "model" / "model.emd").read_text(encoding="utf-8"))
     assert emd["ModelParameters"]["backbone"] == "unet"
     assert (emd["n_channel"], emd["n_intput_channel"]) == (3, 3)
+    report = json.loads((tmp_path / "model" / "model_metrics.json").read_text(encoding="utf-8"))
+    assert report["settings"]["Backbone weights"] == "none"
 
 
 @pytest.mark.parametrize("builder", [pair_builders.sharp_scenes, pair_builders.thematic_tiles])
