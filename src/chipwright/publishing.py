@@ -80,8 +80,9 @@ def publish(setup: Setup, result: FitResult, validation: Sequence[Any], precisio
     )
     out_model_file = folder / f"{name}.dlpk"
     if result.accelerator.is_main_process:
-        for old in [*folder.glob("*.emd"), *folder.glob("*.dlpk")]:
-            old.unlink()
+        exported = [folder / f"{name}.onnx", folder / f"{name}_qgis.onnx"]  # this network may not export
+        for old in [*folder.glob("*.emd"), *folder.glob("*.dlpk"), *folder.glob("Chipwright*.py"), *exported]:
+            old.unlink(missing_ok=True)
         write_report(folder, record)
         facts = {
             "learning_rate": progress.learning_rate,
@@ -167,7 +168,7 @@ def settings(setup: Setup, result: FitResult, precision: str) -> dict[str, Any]:
 
 
 def _looked_for(setup: Setup) -> bool:
-    """Whether weights of the backbone alone were looked for: not for whole networks, nor where a trained model is gone on with."""
+    """Whether weights of the backbone alone were looked for: not for whole networks, nor where a trained model goes on."""
     backbone = setup.spec.backbone
     return bool(backbone) and backbone not in setup.model.whole_networks and setup.options.pretrained_model is None
 
