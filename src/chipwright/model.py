@@ -152,7 +152,8 @@ def _pack_with_function(path: Path, package: Package, out: Path | None) -> Path:
     model = load_model(path, processor_type="CPU", gpu_id=0, precision="float32")
     with TemporaryDirectory() as place:
         stage = Path(place)
-        keys = function_if_possible(stage, package.name, model.spec, model.network, model.task)
+        obstacle = model.type.onnx_obstacle(model.spec)
+        keys = function_if_possible(stage, package.name, model.spec, model.network, model.task, obstacle)
         if not keys:
             return pack(folder, package.name, out)
         for file in packed_files(folder, package):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from chipwright import catalog, console
-from chipwright.chips.chipset import ChipSet
+from chipwright.chips.chipset import ChipSet, SecondImages
 from chipwright.chips.folders import read_chips
 from chipwright.chips.split import Split, shared_ground, split_chips
 from chipwright.errors import DataError, OptionError, listed
@@ -124,7 +124,7 @@ def _backbone(options: TrainOptions, model: ModelType, arguments: Arguments) -> 
 
 
 def _unused_backbone(options: TrainOptions, model: ModelType, arguments: Arguments) -> list[str]:
-    reason = model.no_backbone(arguments)
+    reason = f"{model.keyword} takes none." if model.backbones is None else model.no_backbone(arguments)
     return [f"The backbone {options.backbone_model} is not used: {reason}"] if reason and options.backbone_model else []
 
 
@@ -175,12 +175,12 @@ def _spec(
     """Return the model as plain data, with what is fitted on the training chips; a resumed run keeps its own."""
     if start.saved is not None:
         return ModelSpec.model_validate(start.saved["spec"])
-    if start.package is not None and start.package.spec.dtype == chips.dtype:
-        normalization, second = start.package.spec.normalization, start.package.spec.second_normalization
-    else:
-        scale = (start.weights.mean, start.weights.std) if start.weights else None
-        normalization = model.normalization(chips, arguments, scale)
-        second = model.second_normalization(chips, arguments, scale)
+    old = start.package.spec if start.package is not None else None
+    scale = (start.weights.mean, start.weights.std) if start.weights else None
+    kept = old is not None and old.dtype == chips.dtype
+    normalization = old.normalization if old and kept else model.normalization(chips, arguments, scale)
+    second_kept = old is not None and _alike(old.second, chips.second)
+    second = old.second_normalization if old and second_kept else model.second_normalization(chips, arguments, scale)
     return ModelSpec(
         model_type=model.keyword,
         arguments=arguments.model_dump(),
@@ -198,8 +198,13 @@ def _spec(
         second_normalization=second,
         metadata=chips.metadata,
         augmentation=options.augmentation if isinstance(options.augmentation, dict) else {},
-        fitted=model.fit(chips.subset(split.training), arguments, start.package.spec.fitted if start.package else None),
+        fitted=model.fit(chips.subset(split.training), arguments, old.fitted if old else None),
     )
+
+
+def _alike(old: SecondImages | None, new: SecondImages | None) -> bool:
+    """Whether the scaling of a pretrained model's second images means something for those at hand."""
+    return old is not None and new is not None and old.dtype == new.dtype and len(old.bands) == len(new.bands)
 
 
 def _network(
@@ -237,8 +242,10 @@ def _network(
             notes.append(
                 f"The backbone is frozen, but these of its tensors were not loaded and are trained: {listed(trained)}."
             )
-    elif bones and not loaded and options.freeze is None:
+    elif bones and options.freeze is not False:
         notes.append("Warning: no pretrained weights were loaded, so nothing is frozen; the whole network is trained.")
+    elif options.freeze:
+        notes.append(f"Warning: {spec.model_type} has no backbone to freeze; the whole network is trained.")
     return network, loaded, held, notes
 
 

@@ -80,8 +80,9 @@ def publish(setup: Setup, result: FitResult, validation: Sequence[Any], precisio
     )
     out_model_file = folder / f"{name}.dlpk"
     if result.accelerator.is_main_process:
-        for old in [*folder.glob("*.emd"), *folder.glob("*.dlpk")]:
-            old.unlink()
+        exported = [folder / f"{name}.onnx", folder / f"{name}_qgis.onnx"]  # this network may not export
+        for old in [*folder.glob("*.emd"), *folder.glob("*.dlpk"), *folder.glob("Chipwright*.py"), *exported]:
+            old.unlink(missing_ok=True)
         write_report(folder, record)
         facts = {
             "learning_rate": progress.learning_rate,
@@ -94,7 +95,7 @@ def publish(setup: Setup, result: FitResult, validation: Sequence[Any], precisio
         }
         keys = setup.model.emd_keys(spec)
         if options.raster_function:
-            keys |= function_if_possible(folder, name, spec, setup.network, setup.task)
+            keys |= function_if_possible(folder, name, spec, setup.network, setup.task, setup.model.onnx_obstacle(spec))
         save_package(folder, name, spec, setup.network.state_dict(), keys, facts)
         out_model_file = pack(folder, name)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -143,7 +144,7 @@ def settings(setup: Setup, result: FitResult, precision: str) -> dict[str, Any]:
         "Metadata format": spec.metadata_format,
         "Model type": setup.model.keyword,
         "Backbone": spec.backbone or "none",
-        "Backbone weights": options.backbone_weights if spec.backbone else "none",
+        "Backbone weights": options.backbone_weights if _looked_for(setup) else "none",
         "Pretrained model": str(options.pretrained_model or "none"),
         "Backbone frozen": "yes" if setup.loaded and options.freeze is not False else "no",
         "Epochs, at most": options.max_epochs,
@@ -164,6 +165,12 @@ def settings(setup: Setup, result: FitResult, precision: str) -> dict[str, Any]:
         **{f"Augmentation {name}": value for name, value in _augmentation(setup).items()},
         **{f"Argument {name}": value for name, value in spec.arguments.items()},
     }
+
+
+def _looked_for(setup: Setup) -> bool:
+    """Whether weights of the backbone alone were looked for: not for whole networks, nor where a trained model goes on."""
+    backbone = setup.spec.backbone
+    return bool(backbone) and backbone not in setup.model.whole_networks and setup.options.pretrained_model is None
 
 
 def _augmentation(setup: Setup) -> dict[str, Any]:

@@ -80,3 +80,10 @@ def test_a_value_that_does_not_fit_is_refused(run: Any, asked: list[Any], words:
     assert found.status == 2
     assert sentence in found.err
     assert not asked
+
+
+def test_of_an_image_the_pixels_are_counted() -> None:
+    from chipwright.cli.predict import summary
+
+    done = Predicted("infrared", "TOY", (Path("made.tif"),), "image", {"image": 675282}, 4, 256, 64, None, 675282, 2.0)
+    assert "image  675,282 pixels" in summary(done)

@@ -127,3 +127,22 @@ def test_the_distance_of_histograms_is_how_far_values_must_be_moved() -> None:
     shifted = histograms(torch.full((2, 8, 8), -0.5))
     assert movers_distance(dark, shifted) == pytest.approx(0.25)
     np.testing.assert_array_equal(histograms(torch.full((1, 4, 4), 3.0))[0].argmax(), BINS - 1)
+
+
+def test_chips_too_small_to_be_judged_are_refused_and_the_least_train(tmp_path: Path) -> None:
+    chips = pair_builders.cyclegan(tmp_path / "chips")
+    with pytest.raises(chipwright.OptionError, match="chip_size 24 or more"):
+        train(chips, tmp_path / "model", arguments=SMALL | {"chip_size": 23})
+    train(chips, tmp_path / "model", arguments=SMALL | {"chip_size": 24}, batch_size=1)
+
+
+def test_chips_larger_than_the_smaller_tiles_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(chipwright.OptionError, match="chip_size is 48, but the tiles are 32 x 32 pixels"):
+        train(differing(tmp_path / "chips"), tmp_path / "model", arguments=SMALL | {"chip_size": 48})
+
+
+def test_a_backbone_and_freezing_are_said_to_mean_nothing(tmp_path: Path) -> None:
+    train(pair_builders.cyclegan(tmp_path / "chips"), tmp_path / "model", backbone_model="RESNET50", freeze=True)
+    said = (tmp_path / "model" / "model_metrics.json").read_text(encoding="utf-8")
+    assert "The backbone RESNET50 is not used: CYCLEGAN takes none." in said
+    assert "Warning: CYCLEGAN has no backbone to freeze; the whole network is trained." in said

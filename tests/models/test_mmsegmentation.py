@@ -48,12 +48,14 @@ def weights_file(path: Path, state: dict[str, torch.Tensor]) -> Path:
     return path
 
 
-def initialized(chips: Path, **arguments: Any) -> tuple[Any, list[str]]:
+def initialized(chips: Path, freeze: bool | None = None, **arguments: Any) -> tuple[Any, list[str]]:
     """Return the network that a run would start from, and what was said of it."""
     from chipwright.options import TrainOptions
     from chipwright.preparation import prepare
 
-    options = TrainOptions(in_folder=[chips], out_folder=chips.parent / "out", model_type="MMSEGMENTATION", arguments=arguments)
+    options = TrainOptions(
+        in_folder=[chips], out_folder=chips.parent / "out", model_type="MMSEGMENTATION", arguments=arguments, freeze=freeze
+    )
     setup = prepare(options, "float32")
     return setup.network, setup.notes
 
@@ -217,3 +219,12 @@ def test_networks_that_do_not_export_say_why(tmp_path: Path) -> None:
         chipwright.repackage(result.folder, "onnx", tmp_path / "model.onnx")
     assert onnx_obstacle("pointrend", (64, 64))
     assert onnx_obstacle("pointrend", (256, 256)) is None
+
+
+@pytest.mark.parametrize(("freeze", "said"), [(None, True), (True, True), (False, False)])
+def test_without_weights_nothing_is_frozen_which_is_said_unless_nothing_was_to_be(
+    freeze: bool | None, said: bool, tmp_path: Path
+) -> None:
+    chips = classified_tiles(tmp_path / "chips", count=4, size=32)
+    _, notes = initialized(chips, freeze=freeze, model="cgnet")
+    assert any("nothing is frozen" in note for note in notes) == said

@@ -66,6 +66,8 @@ def test_the_usual_generator_takes_no_weights_of_a_backbone(tmp_path: Path) -> N
     emd = json.loads((tmp_path / "model" / "model.emd").read_text(encoding="utf-8"))
     assert emd["ModelParameters"]["backbone"] == "unet"
     assert (emd["n_channel"], emd["n_intput_channel"]) == (3, 3)
+    report = json.loads((tmp_path / "model" / "model_metrics.json").read_text(encoding="utf-8"))
+    assert report["settings"]["Backbone weights"] == "none"
 
 
 @pytest.mark.parametrize("builder", [pair_builders.sharp_scenes, pair_builders.thematic_tiles])
@@ -91,3 +93,53 @@ def test_the_perceptual_loss_takes_a_file(bands: int, tmp_path: Path) -> None:
     chips = pair_builders.export_tiles(tmp_path / "chips", 8, 32, second_bands=bands)
     train(chips, tmp_path / "model", {"perceptual_loss": True, "perceptual_weights": str(file)})
     assert history(tmp_path / "model")[0]["train_perceptual"] > 0
+
+
+def test_chips_too_small_to_be_judged_are_refused_and_the_least_train(tmp_path: Path) -> None:
+    chips = pair_builders.translated_scenes(tmp_path / "chips", 4, 32)
+    with pytest.raises(chipwright.OptionError, match="chip_size 24 or more"):
+        train(chips, tmp_path / "model", {"chip_size": 23})
+    train(chips, tmp_path / "model", {"chip_size": 24}, batch_size=1)
+
+
+@pytest.mark.parametrize(("bands", "dtype"), [(1, "uint8"), (3, "uint16")])
+def test_fine_tuning_towards_other_images_scales_them_anew(bands: int, dtype: str, tmp_path: Path) -> None:
+    first = pair_builders.export_tiles(tmp_path / "first", 4, 32, second_bands=3)
+    other = pair_builders.export_tiles(tmp_path / "other", 4, 32, second_bands=bands, second_dtype=dtype)
+    train(first, tmp_path / "model", batch_size=2)
+    train(other, tmp_path / "tuned", pretrained_model=tmp_path / "model", batch_size=2)
+    train(other, tmp_path / "anew", batch_size=2)
+    tuned, anew = (chipwright.load(tmp_path / name, processor_type="CPU").spec for name in ("tuned", "anew"))
+    assert tuned.second_normalization == anew.second_normalization
+
+
+def test_fine_tuning_keeps_the_scaling_of_images_that_stay_the_same(tmp_path: Path) -> None:
+    first = pair_builders.export_tiles(tmp_path / "first", 4, 32, second_bands=3, second_dtype="uint16", seed=1)
+    other = pair_builders.export_tiles(tmp_path / "other", 4, 32, second_bands=3, second_dtype="uint16", seed=2)
+    train(first, tmp_path / "model", batch_size=2)
+    train(other, tmp_path / "tuned", pretrained_model=tmp_path / "model", batch_size=2)
+    before, after = (chipwright.load(tmp_path / name, processor_type="CPU").spec for name in ("model", "tuned"))
+    assert after.second_normalization == before.second_normalization
+    assert after.second != before.second
+
+
+def test_chips_larger_than_the_tiles_are_refused(tmp_path: Path) -> None:
+    chips = pair_builders.translated_scenes(tmp_path / "chips", 4, 32)
+    with pytest.raises(chipwright.OptionError, match="chip_size is 33, but the tiles are 32 x 32 pixels"):
+        train(chips, tmp_path / "model", {"chip_size": 33})
+
+
+def test_a_missing_file_of_perceptual_weights_is_not_taken_for_a_backbones(tmp_path: Path) -> None:
+    chips = pair_builders.translated_scenes(tmp_path / "chips", 4, 32)
+    with pytest.raises(chipwright.OptionError, match="The weights of VGG19 are 'gone"):
+        train(chips, tmp_path / "model", {"perceptual_loss": True, "perceptual_weights": "gone.pth"})
+
+
+def test_of_a_model_that_is_replaced_no_network_stays_behind(tmp_path: Path) -> None:
+    chips = pair_builders.translated_scenes(tmp_path / "chips", 4, 32)
+    train(chips, tmp_path / "model", batch_size=1)
+    left = [tmp_path / "model" / name for name in ("model.onnx", "model_qgis.onnx", "ChipwrightPixelClassifier.py")]
+    for path in left:
+        path.write_text("of the former model", encoding="utf-8")
+    train(chips, tmp_path / "model", batch_size=1, overwrite=True)
+    assert not any(path.exists() for path in left)

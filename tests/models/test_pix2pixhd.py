@@ -163,3 +163,10 @@ def test_larger_maps_of_classes_go_by_windows_and_keep_their_nodata(tmp_path: Pa
     halved = chipwright.predict(tmp_path / "model", raster, tmp_path / "half.tif", processor_type="CPU", cell_size=20.0)
     with rasterio.open(halved.outputs[0]) as made:
         assert made.shape == (45, 35)
+
+
+def test_chips_too_small_for_the_last_discriminator_are_refused_and_the_least_train(tmp_path: Path) -> None:
+    chips = pair_builders.translated_scenes(tmp_path / "chips", 4, 32)
+    with pytest.raises(chipwright.OptionError, match="chip_size 17 or more"):
+        train(chips, tmp_path / "model", {"chip_size": 16, "n_dscr": 5})
+    train(chips, tmp_path / "model", {"chip_size": 17, "n_dscr": 5}, batch_size=1)

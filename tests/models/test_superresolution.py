@@ -118,3 +118,24 @@ def test_groups_that_do_not_divide_the_channels_are_refused(tmp_path: Path) -> N
     chips = pair_builders.sharp_scenes(tmp_path / "chips", 4, 32)
     with pytest.raises(chipwright.OptionError, match="orm_groups 3 does not divide inner_channel 8"):
         train(chips, tmp_path / "model", backbone_model="SR3", arguments=SR3 | {"norm_groups": 3})
+
+
+def test_an_odd_number_of_channels_is_refused(tmp_path: Path) -> None:
+    chips = pair_builders.sharp_scenes(tmp_path / "chips", 4, 32)
+    with pytest.raises(chipwright.OptionError, match="even inner_channel is needed, not 9"):
+        train(chips, tmp_path / "model", backbone_model="SR3", arguments=SR3 | {"inner_channel": 9, "norm_groups": 3})
+
+
+def test_it_is_said_that_sr3_gets_no_raster_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "_quiet", False)
+    train(pair_builders.sharp_scenes(tmp_path / "chips", 8, 32), tmp_path / "model", backbone_model="SR3", arguments=SR3)
+    said = capsys.readouterr().err
+    assert "no raster function for ArcGIS Pro: SUPERRESOLUTION does not export to ONNX: SR3 draws an image" in said
+
+
+def test_chips_larger_than_the_tiles_are_refused(tmp_path: Path) -> None:
+    chips = pair_builders.sharp_scenes(tmp_path / "chips", 4, 32)
+    with pytest.raises(chipwright.OptionError, match="chip_size is 33, but the tiles are 32 x 32 pixels"):
+        train(chips, tmp_path / "model", arguments={"perceptual_loss": False, "chip_size": 33})

@@ -242,3 +242,14 @@ def test_our_own_networks_export(tmp_path: Path, kind: str) -> None:
 
     for ours, theirs in zip(expected, run(path, images), strict=True):
         np.testing.assert_allclose(theirs, ours.numpy(), atol=1e-3, rtol=0)
+
+
+def test_a_failed_export_is_told_without_the_colours_of_a_terminal(tmp_path: Path) -> None:
+    class Colourful(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            if torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting():
+                raise RuntimeError("\x1b[96mThis is step 1/3\x1b[0m of failing.\nMore of it")
+            return images
+
+    with pytest.raises(ChipwrightError, match=r"RuntimeError: This is step 1/3 of failing;"):
+        export_onnx(Colourful(), SCALING, 4, (16, 16), tmp_path / "model.onnx")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import builders
@@ -29,7 +30,7 @@ from chipwright.chips.reading import ChipReader
 from chipwright.package.functions.instance_detector import outlines
 from chipwright.package.functions.object_classifier import squeezed
 from chipwright.package.functions.pixel_classifier import thinned
-from chipwright.package.raster_function import PARTS, function_source
+from chipwright.package.raster_function import PARTS, function_if_possible, function_source
 from chipwright.tasks.edge_metrics import thinned as thinned_by_scipy
 
 pytest.importorskip("onnxruntime")
@@ -310,3 +311,12 @@ def test_numpy_and_an_old_onnxruntime_are_enough(trained: Any, tmp_path: Path) -
             assert [one["Confidence"] for one in there] == pytest.approx([one["Confidence"] for one in expected], abs=0.05)
         else:
             assert [one["Label"] for one in there] == [one["Label"] for one in pro_host.label(here, list(pixels), scalars)]
+
+
+def test_a_network_that_does_not_export_is_not_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec: Any = SimpleNamespace(model_type="TOY")
+    nothing: Any = None  # whoever tried would fail
+    assert function_if_possible(tmp_path, "toy", spec, nothing, nothing, "its boxes are chosen by a loop.") == {}
+    assert capsys.readouterr().err == (
+        "The package gets no raster function for ArcGIS Pro: TOY does not export to ONNX: its boxes are chosen by a loop.\n"
+    )

@@ -66,6 +66,14 @@ def test_metrics_are_named_in_words(name: str, label: str) -> None:
     assert metric(name).label == label
 
 
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("valid_loss_cls", "loss cls (validation)"), ("train_pixel", "pixel (training)"), ("valid_miou", "mean IoU")],
+)
+def test_parts_of_losses_are_told_apart_in_words(name: str, label: str) -> None:
+    assert metric(name).label == label
+
+
 def test_an_unknown_metric_is_shown_by_its_name() -> None:
     assert metric("Wobble_2").label == "Wobble_2"
     assert figure("Wobble_2", 0.123456) == "0.123"

@@ -112,6 +112,8 @@ _TITLES = {"classes": "classes of pixels", "objects": "objects", "labels": "labe
 
 
 def _amount(done: Predicted, count: int) -> str:
+    if done.kind == "image":
+        return f"{count:,} pixels"
     if done.kind != "classes" or done.outputs[0].suffix.lower() not in (".tif", ".tiff"):
         return str(count)
     return f"{100 * count / max(1, sum(done.counts.values())):.1f} % of the pixels"

@@ -62,12 +62,13 @@ class Pix2Pix(TranslationType):
     }
 
     def check(self, chips: ChipSet, arguments: Arguments) -> None:
-        """Raise `DataError` where the chips are no pairs."""
+        """Raise `DataError` where the chips are no pairs, `OptionError` where they are too small."""
         if chips.second is None:
             raise DataError(
                 f"{listed(chips.folders)}: the chips are single images, but {self.keyword} learns to make one image of "
                 "another. Export Tiles with an additional input raster (images2); for maps of classes take PIX2PIXHD."
             )
+        super().check(chips, arguments)
 
     def normalization(
         self, chips: ChipSet, arguments: Arguments, weights: tuple[Sequence[float], Sequence[float]] | None

@@ -108,22 +108,28 @@ class Pix2PixHD(TranslationType):
     }
 
     def check(self, chips: ChipSet, arguments: Arguments) -> None:
-        """Raise `DataError` where there is nothing to make images of, `OptionError` where classes exceed `label_nc`."""
+        """Raise `DataError` where there is nothing to make images of, `OptionError` for small chips or a low `label_nc`."""
         assert isinstance(arguments, Pix2PixHDArguments)
-        if chips.second is not None:
-            return
-        if all(chip.label is None for chip in chips.chips):
+        if chips.second is None and all(chip.label is None for chip in chips.chips):
             raise DataError(
                 f"{listed(chips.folders)}: the chips are single images, but {self.keyword} learns to make one image of "
                 "another, or of a map of classes. Export Tiles with an additional input raster (images2), or with a thematic "
                 "raster (labels)."
             )
+        super().check(chips, arguments)
+        if chips.second is not None:
+            return
         highest = max((info.value for info in chips.classes), default=0)
         if arguments.label_nc is not None and highest >= arguments.label_nc:
             raise OptionError(
                 f"label_nc {arguments.label_nc} means the class values 0 to {arguments.label_nc - 1}, but the labels hold "
                 f"{highest}. Give {highest + 1} or more, or leave it out."
             )
+
+    def smallest_side(self, arguments: Arguments) -> int:
+        """Return the least side in pixels of chips, of which the last discriminator must see two pixels."""
+        assert isinstance(arguments, Pix2PixHDArguments)
+        return int(2 ** (arguments.n_dscr - 1)) + 1
 
     def fit(self, chips: ChipSet, arguments: Arguments, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the weights of the losses, and the class values that one-hot input has a plane for, if it is a map of classes.

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from chipwright.chips.chipset import ChipSet
 from chipwright.errors import DataError, listed
 from chipwright.models.base import Arguments, BackboneArguments, BackboneRule, ModelType, Tiny
+from chipwright.models.translation import require_whole
 from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class SuperresolutionArguments(BackboneArguments):
     perceptual_weights: str = Field(
         "imagenet", description="Weights of that VGG16 (with batch normalisation): imagenet, or a file."
     )
-    inner_channel: int = Field(64, ge=8, le=512, description="SR3: channels at the finest resolution.")
+    inner_channel: int = Field(64, ge=8, le=512, description="SR3: channels at the finest resolution, an even number.")
     norm_groups: int = Field(32, ge=1, description="SR3: groups of the normalisations; a divisor of inner_channel.")
     channel_mults: list[Annotated[int, Field(ge=1, le=64)]] = Field(
         [1, 2, 4, 4, 8, 8], min_length=1, max_length=8, description="SR3: multiples of inner_channel, one a resolution."
@@ -61,6 +62,8 @@ class SuperresolutionArguments(BackboneArguments):
     def _divided(self) -> SuperresolutionArguments:
         if self.inner_channel % self.norm_groups:
             raise ValueError(f"norm_groups {self.norm_groups} does not divide inner_channel {self.inner_channel}")
+        if self.inner_channel % 2:
+            raise ValueError(f"an even inner_channel is needed, not {self.inner_channel}: noise is told by sines and cosines")
         return self
 
 
@@ -88,12 +91,13 @@ class Superresolution(ModelType):
     }
 
     def check(self, chips: ChipSet, arguments: Arguments) -> None:
-        """Raise `DataError` where the chips hold pairs of images."""
+        """Raise `DataError` where the chips hold pairs of images, `OptionError` where they are larger than the tiles."""
         if chips.second is not None:
             raise DataError(
                 f"{listed(chips.folders)}: the chips are pairs of images, but SUPERRESOLUTION learns from single ones and "
                 "blurs them itself. Export Tiles from one raster, or take PIX2PIX for pairs."
             )
+        require_whole(chips, arguments)
 
     def requirements(self, spec: ModelSpec) -> list[str]:
         """See that the perceptual loss has its weights."""

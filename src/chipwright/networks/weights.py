@@ -89,7 +89,7 @@ def find_weights(backbone: str, source: str, other_ways: str = _OTHER_WAYS) -> B
     if word != IMAGENET:
         path = Path(source.strip()).expanduser()
         if not path.is_file():
-            raise OptionError(f'The backbone weights are {source!r}, which is neither "imagenet", "none" nor a file.')
+            raise OptionError(f'The weights of {backbone} are {source!r}, which is neither "imagenet", "none" nor a file.')
         return _read(architecture, path, path.name)
     path = _published_file(architecture, other_ways)
     return _read(architecture, path, architecture.tagged if is_hub_file(path) else path.name)

@@ -9,6 +9,7 @@ Importing this module imports torch; the package above it does not import it.
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ _LARGEST = 2**31 - 1
 _UNEVEN = (13, 6)
 """Rows and columns added to the chip size: an export made at a size that needs no padding would leave the padding out."""
 
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""Of terminals, with which exporters adorn their errors."""
 
 Pixels = NDArray[Any]
 
@@ -192,7 +196,8 @@ def _attempt(
             data = _finish(model, job, metadata)
             fault = _difference(data, job, samples)
     except Exception as error:  # the exporters raise whatever their many parts raise, and another may still do it
-        return None, f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0].rstrip('.')}"
+        said = _COLOURS.sub("", str(error)).strip().partition("\n")[0].rstrip(".")
+        return None, f"{type(error).__name__}: {said}"
     return (None, fault) if fault else (data, "")
 
 

@@ -58,8 +58,18 @@ def write_function(folder: Path, name: str, spec: ModelSpec, network: nn.Module,
     return {"InferenceFunction": f"{function}.py", FUNCTION: common | facts}
 
 
-def function_if_possible(folder: Path, name: str, spec: ModelSpec, network: nn.Module, task: Task) -> dict[str, Any]:
-    """Do as `write_function` does, or say in a line why there is none: without it a model is whole for all but ArcGIS Pro."""
+def function_if_possible(
+    folder: Path, name: str, spec: ModelSpec, network: nn.Module, task: Task, obstacle: str | None
+) -> dict[str, Any]:
+    """Do as `write_function` does, or say in a line why there is none: without it a model is whole for all but ArcGIS Pro.
+
+    `obstacle` says why the network does not export to ONNX, where that is known (see `ModelType.onnx_obstacle`): an export
+    that must fail is not tried.
+    """
+    if obstacle:
+        kind = spec.model_type
+        console.say(f"The package gets no raster function for ArcGIS Pro: {kind} does not export to ONNX: {obstacle}")
+        return {}
     try:
         return write_function(folder, name, spec, network, task)
     except MissingExtra as error:

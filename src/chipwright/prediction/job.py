@@ -20,6 +20,7 @@ from chipwright.prediction.work import digest, identity
 from chipwright.raster.features import Features
 from chipwright.raster.grid import Grid
 from chipwright.raster.vector_files import read_features
+from chipwright.tasks.images import ImageTask
 from chipwright.tasks.pixels import PixelTask
 
 STRIDE = 32
@@ -92,9 +93,10 @@ def _sizes(options: PredictOptions, model: Model, longest: int) -> tuple[int, in
                 "padding below half the tile size."
             )
         return size, options.padding
-    if not isinstance(model.task, PixelTask) or longest <= size:  # a single window has no margin to measure
+    if not isinstance(model.task, (PixelTask, ImageTask)) or longest <= size:  # a single window has no margin to measure
         return size, size // 4
-    margin = measured_margin(model, _PROBED)
+    # what makes images normalises each of them, halves it to a pixel, or attends to all of it
+    margin = measured_margin(model, _PROBED) if isinstance(model.task, PixelTask) else None
     if margin is None:
         console.say(
             f"{model.spec.model_type} looks at all of a window for every pixel, so windows keep the chips' size and a quarter "

@@ -38,8 +38,8 @@ class Target:
 def write_rasters(job: Job, targets: Mapping[str, Target], paint: Paint, work: Work) -> dict[str, list[Figures]]:
     """Compute and write rasters of the job's area and return the statistics of their bands.
 
-    What is finished lies in the work folder, from which an interrupted job goes on. Pixels without data keep each layer's
-    nodata value; a layer without one has whatever the network makes of them.
+    What is finished lies in the work folder, from which an interrupted job goes on. Pixels without data get each layer's
+    nodata value, 0 in a layer without one.
     """
     plan, source = job.plan, job.source
     rows = work.missing(len(plan.rows))
@@ -76,7 +76,7 @@ def _pieces(stream: Iterator[Seen], plan: Plan, targets: Mapping[str, Target]) -
             place = _within(one.window.kept, left, top)
             for name, strip in strips.items():
                 pixels = one.result[name][:, *one.window.inner]
-                if one.held is None or targets[name].layer.nodata is None:
+                if one.held is None:
                     strip[:, *place] = pixels
                 else:
                     strip[:, *place] = np.where(one.held[one.window.inner], pixels, strip[:, *place])

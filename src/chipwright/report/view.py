@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from chipwright.chips.chipset import ClassInfo
-from chipwright.report.pictures import columns, is_loss_part
+from chipwright.report.pictures import columns
 from chipwright.report.verdict import (
     advised_threshold,
     by_importance,
@@ -171,7 +171,7 @@ def _training(numbers: dict[str, Any]) -> dict[str, Any] | None:
         "epochs": len(history),
         "best_epoch": numbers["best_epoch"],
         "monitor": monitor.label,
-        "header": [_history_label(name) for name in names],
+        "header": [metric(name).label for name in names],
         "rows": [
             {
                 "epoch": count(row.get("epoch") or index),
@@ -183,10 +183,3 @@ def _training(numbers: dict[str, Any]) -> dict[str, Any] | None:
         "chosen_rate": number(test["chosen"], trim=True) if test and not missing(test.get("chosen")) else "",
         "schedule": _SCHEDULES.get(numbers["schedule"], numbers["schedule"]),
     }
-
-
-def _history_label(name: str) -> str:
-    if is_loss_part(name):
-        side, part = name.split("_", 1)
-        return f"{part.replace('_', ' ')} ({'training' if side == 'train' else 'validation'})"
-    return metric(name).label

@@ -221,9 +221,21 @@ def canonical(name: str) -> str:
     return name
 
 
+_SIDES = {"train": "training", "valid": "validation"}
+
+
 def metric(name: str) -> Metric:
-    """Return how the metric `name` is shown; one that is not known is shown by its name."""
-    return METRICS.get(canonical(name)) or Metric(name, kind="loss" if name.lower().endswith("loss") else "number")
+    """Return how the metric `name` is shown; one that is not known is shown by its name.
+
+    Parts of the training or validation loss are told apart in words: "valid_loss_cls" is "loss cls (validation)".
+    """
+    known = METRICS.get(canonical(name))
+    if known is not None:
+        return known
+    side, _, part = name.partition("_")
+    if part and side in _SIDES:
+        return Metric(f"{part.replace('_', ' ')} ({_SIDES[side]})", kind="loss", higher_is_better=False)
+    return Metric(name, kind="loss" if name.lower().endswith("loss") else "number")
 
 
 def capital(text: str) -> str:
