@@ -212,6 +212,8 @@ def test_bad_input_gets_one_sentence_and_nothing_is_left(tmp_path: Path) -> None
         api.predict(model, raster, tmp_path / "out.tif", extent=(0, 0, 1, 1))
     with pytest.raises(OptionError, match="keeps nothing"):
         api.predict(model, raster, tmp_path / "out.tif", tile_size=32, padding=16)
+    with pytest.raises(OptionError, match="A window of 64 pixels with 32 around what is kept keeps nothing"):
+        api.predict(model, raster, tmp_path / "out.tif", padding=32)
     with pytest.raises(OptionError, match="labelled by classifiers"):
         api.predict(model, raster, tmp_path / "out.tif", features=raster)
     (tmp_path / "old.tif").write_bytes(b"old")

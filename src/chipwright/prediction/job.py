@@ -86,10 +86,10 @@ def _sizes(options: PredictOptions, model: Model) -> tuple[int, int]:
     """Return (side, margin) of the windows."""
     size = options.tile_size or max(model.spec.chip_size)
     if options.padding is not None:
-        if options.tile_size is not None and 2 * options.padding >= options.tile_size:
+        if 2 * options.padding >= size:
             raise OptionError(
-                f"A window of {options.tile_size} pixels with {options.padding} around what is kept keeps nothing. Choose a "
-                "padding below half the tile size."
+                f"A window of {size} pixels with {options.padding} around what is kept keeps nothing. Choose a padding below "
+                "half the tile size, or larger tiles."
             )
         return size, options.padding
     if not isinstance(model.task, PixelTask):
