@@ -68,7 +68,7 @@ class Job:
         return {
             "kind": kind,
             "model": digest(self.model),
-            "rasters": [identity(path) for path in (*self.source.paths, *([options.mask] if options.mask else []))],
+            "inputs": [identity(path) for path in (*self.source.paths, *filter(None, (options.mask, options.features)))],
             "windows": [plan.width, plan.height, plan.size, plan.margin, plan.stride, list(plan.area)],
             "options": options.model_dump(mode="json", include={"cell_size", "extent", "probabilities"}),
             "arithmetic": [str(self.model.accelerator.device), str(self.model.accelerator.mixed_precision)],
