@@ -8,13 +8,17 @@ import pyogrio
 import pytest
 import rasterio
 import shapely
-from map_builders import CELL, LEFT, TOP, counted, echo, raster_file
+from map_builders import CELL, LEFT, TOP, Echo, counted, echo, model_of, raster_file, spec_for
 from rasterio.windows import Window
 
 from chipwright import api
+from chipwright.chips.chipset import SecondImages
 from chipwright.errors import DataError, OptionError
+from chipwright.tasks.change import ChangeTask
+from chipwright.tasks.edges import EdgeTask
 
 TABLE = np.array([0, 3, 7, 9])
+ONE = spec_for((1,)).statistics
 
 
 def read(path: Path) -> Any:
@@ -212,8 +216,14 @@ def test_bad_input_gets_one_sentence_and_nothing_is_left(tmp_path: Path) -> None
         api.predict(model, raster, tmp_path / "out.tif", extent=(0, 0, 1, 1))
     with pytest.raises(OptionError, match="keeps nothing"):
         api.predict(model, raster, tmp_path / "out.tif", tile_size=32, padding=16)
+    with pytest.raises(OptionError, match="A window of 64 pixels with 32 around what is kept keeps nothing"):
+        api.predict(model, raster, tmp_path / "out.tif", padding=32)
     with pytest.raises(OptionError, match="labelled by classifiers"):
         api.predict(model, raster, tmp_path / "out.tif", features=raster)
+    with pytest.raises(OptionError, match=r"out.tif is given for two results"):
+        api.predict(model, raster, tmp_path / "out.tif", probabilities=tmp_path / "out.tif")
+    with pytest.raises(OptionError, match=r"Probabilities are written as \.tif and \.tiff, not \.png"):
+        api.predict(model, raster, tmp_path / "out.tif", probabilities=tmp_path / "p.png")
     (tmp_path / "old.tif").write_bytes(b"old")
     with pytest.raises(OptionError, match=r"exists\. .*--overwrite"):
         api.predict(model, raster, tmp_path / "old.tif")
@@ -230,3 +240,39 @@ def test_windows_of_a_raster_can_be_read_of_what_comes_out(tmp_path: Path) -> No
         np.testing.assert_array_equal(out.read(1, window=Window(700, 300, 50, 60)), TABLE[indices[300:360, 700:750]])
         shrunk = out.read(1, out_shape=(600, 600))
         assert set(np.unique(shrunk)) <= set(TABLE.tolist())
+
+
+def edges() -> Any:
+    """An edge detector that is sure of pixels of 0."""
+    fitted = {"side_weight": 0.5, "fuse_weight": 1.1, "negative": 1.1}
+    return model_of(Echo(2), EdgeTask(spec_for((1,), fitted=fitted)), "HED_EDGEDETECTOR")
+
+
+def test_work_at_another_threshold_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raster = raster_file(tmp_path / "in.tif", counted((300, 100), 2))
+    model = edges()
+    api.predict(model, raster, tmp_path / "whole.tif", tile_size=64, padding=8, threshold=0.95)
+    forward, calls = Echo.forward, iter([False] * 6 + [True])
+
+    def failing(self: Any, images: Any) -> Any:
+        if next(calls, False):
+            raise KeyboardInterrupt
+        return forward(self, images)
+
+    monkeypatch.setattr(Echo, "forward", failing)
+    given: dict[str, Any] = {"tile_size": 64, "padding": 8, "batch_size": 1}
+    with pytest.raises(KeyboardInterrupt):
+        api.predict(model, raster, tmp_path / "out.tif", threshold=0.001, **given)
+    api.predict(model, raster, tmp_path / "out.tif", threshold=0.95, **given)
+    np.testing.assert_array_equal(read(tmp_path / "out.tif"), read(tmp_path / "whole.tif"))
+
+
+def test_probabilities_that_there_are_not_leave_nothing_behind(tmp_path: Path) -> None:
+    raster = raster_file(tmp_path / "in.tif", counted((40, 40), 2))
+    spec = spec_for((1,), second=SecondImages(bands=("Band_1",), dtype="uint8", tile_size=(64, 64), statistics=ONE))
+    with pytest.raises(OptionError, match="gives no probabilities"):
+        api.predict(
+            model_of(Echo(1), ChangeTask(spec), "CHANGEDETECTOR"), raster, tmp_path / "out.tif", second=raster,
+            probabilities=tmp_path / "p.tif", padding=8,
+        )  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pyogrio
@@ -85,3 +86,17 @@ def test_features_elsewhere_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"None of the 1 features in far\.gpkg lies on the raster"):
         api.predict(classifier(), raster, tmp_path / "out.gpkg", features=squares(tmp_path / "far.gpkg", [(900, 900, 10)]))
     assert not (tmp_path / "out.gpkg").exists()
+
+
+def test_work_on_other_features_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.ones((200, 200), np.uint8)
+    pixels[20:25, 150:155] = 3
+    raster = raster_file(tmp_path / "in.tif", pixels)
+    features = squares(tmp_path / "houses.gpkg", [(10, 10, 12)])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("chipwright.prediction.labels.write_places", Mock(side_effect=KeyboardInterrupt))
+        api.predict(classifier(), raster, tmp_path / "out.gpkg", features=features)
+    features.unlink()
+    squares(features, [(148, 18, 10)])
+    done = api.predict(classifier(), raster, tmp_path / "out.gpkg", features=features)
+    assert done.counts["Class 8"] == 1

@@ -1,6 +1,7 @@
 """Detectors on maps, with networks whose answer is known."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,12 +163,12 @@ def test_of_what_two_windows_saw_the_better_stays() -> None:
     shapes = [shapely.box(0, 0, 10, 10), shapely.box(1, 0, 11, 10), shapely.box(6, 0, 10, 10), shapely.box(2, 0, 12, 10)]
     objects = Objects(
         np.array(shapes, object), np.array([1, 1, 1, 2]), np.array([0.6, 0.8, 0.9, 0.7]), np.array([1, 2, 3, 4]),
-        np.array([False, False, True, False]),
+        np.array([False, False, True, False]), np.zeros(4, bool),
     )  # fmt: skip
     kept = merged(objects, 0.5)
     # the second beats the first; the third, cut, is part of the second; the fourth is of another class
     assert kept.scores.tolist() == [0.8, 0.7]
-    same_window = Objects(objects.shapes, objects.labels, objects.scores, np.ones(4, np.int64), np.zeros(4, bool))
+    same_window = replace(objects, windows=np.ones(4, np.int64), cut=np.zeros(4, bool))
     assert len(merged(same_window, 0.5)) == 4
 
 
@@ -178,3 +179,36 @@ def test_objects_are_no_raster(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="are for pixel classifiers"):
         api.predict(finder(), raster, tmp_path / "out.gpkg", polygons=tmp_path / "more.gpkg")
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
+
+
+class Apart(Blobs):
+    """Sees everything a little farther from the middle of the window than it is."""
+
+    def _one(self, image: NDArray[Any]) -> dict[str, Tensor]:
+        found = super()._one(image)
+        boxes, (height, width) = found["boxes"], image.shape
+        right = (boxes[:, 0] + boxes[:, 2] > width).float()
+        low = (boxes[:, 1] + boxes[:, 3] > height).float()
+        shift = torch.stack([2 * right - 1, 2 * low - 1], 1) * 2
+        return found | {"boxes": boxes + shift.repeat(1, 2)}
+
+
+def test_an_object_that_windows_see_in_slightly_different_places_is_not_lost(tmp_path: Path) -> None:
+    pixels = np.zeros((400, 400), np.uint8)
+    corners = [(left, top) for top in range(4, 380, 23) for left in range(3, 380, 23)]
+    for left, top in corners:
+        pixels[top : top + 18, left : left + 18] = 1
+    raster, model = raster_file(tmp_path / "in.tif", pixels), finder()
+    model.network = Apart()
+    done = api.predict(model, raster, tmp_path / "out.gpkg", tile_size=96, padding=24)
+    assert done.counts["Class 4"] == len(corners)
+
+
+def test_spare_objects_beat_none_but_their_like() -> None:
+    shapes = np.array([shapely.box(0, 0, 10, 10), shapely.box(1, 0, 11, 10), shapely.box(2, 0, 12, 10)], object)
+    objects = Objects(
+        shapes, np.ones(3, np.int64), np.array([0.6, 0.8, 0.9]), np.arange(3), np.array([True, False, False]),
+        np.array([False, True, True]),
+    )  # fmt: skip
+    assert merged(objects, 0.5).scores.tolist() == [0.6]
+    assert merged(objects.taken([1, 2]), 0.5).scores.tolist() == [0.9]

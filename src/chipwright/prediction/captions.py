@@ -28,7 +28,7 @@ def predict_captions(job: Job) -> tuple[dict[str, int], list[Path]]:
     if options.threshold is not None:
         raise OptionError(f"{model.name} gives every tile a caption; leave the threshold out, and choose by Confidence.")
     shapes, boxes = find_places(job, squished=False)
-    work = Work(options.out, job.facts("captions") | {"places": len(boxes), "features": str(options.features)})
+    work = Work(options.out, job.facts("captions") | {"places": len(boxes)})
     chunks = [boxes[start : start + CHUNK] for start in range(0, len(boxes), CHUNK)]
     for chunk in console.track(work.missing(len(chunks)), "Describing", len(chunks)):
         found: list[Any] = [None] * len(chunks[chunk])

@@ -42,11 +42,12 @@ def predict_classes(job: Job) -> tuple[dict[str, int], list[Any]]:
             require_scikit_image("Tracing roads")
     if not as_raster and options.polygons is not None:
         raise OptionError(f"{options.out} holds polygons already; --polygons goes with a raster.")
-    work = Work(options.out, job.facts("classes"))
-    layer = class_layer(task)
-    targets = {"classes": Target(layer, options.out if as_raster else work.folder / "classes.tif")}
+    layer, more = class_layer(task), {}
     if options.probabilities is not None:
-        targets["probabilities"] = Target(probability_layer(task, job.model.name), options.probabilities)
+        wanted(options.probabilities, RASTERS, "Probabilities")
+        more["probabilities"] = Target(probability_layer(task, job.model.name), options.probabilities)
+    work = Work(options.out, job.facts("classes") | {"threshold": task.score_threshold})
+    targets = {"classes": Target(layer, options.out if as_raster else work.folder / "classes.tif"), **more}
 
     def paint(batch: Batch) -> Sequence[Mapping[str, NDArray[Any]]]:
         return painted(job, task, batch, layer.dtype, options.probabilities is not None)

@@ -69,7 +69,7 @@ class Job:
         return {
             "kind": kind,
             "model": digest(self.model),
-            "rasters": [identity(path) for path in (*self.source.paths, *([options.mask] if options.mask else []))],
+            "inputs": [identity(path) for path in (*self.source.paths, *filter(None, (options.mask, options.features)))],
             "windows": [plan.width, plan.height, plan.size, plan.margin, plan.stride, list(plan.area)],
             "options": options.model_dump(mode="json", include={"cell_size", "extent", "probabilities"}),
             "arithmetic": [str(self.model.accelerator.device), str(self.model.accelerator.mixed_precision)],
@@ -87,10 +87,10 @@ def _sizes(options: PredictOptions, model: Model, longest: int) -> tuple[int, in
     """Return (side, margin) of the windows over a raster whose longer side is `longest`."""
     size = options.tile_size or max(model.spec.chip_size)
     if options.padding is not None:
-        if options.tile_size is not None and 2 * options.padding >= options.tile_size:
+        if 2 * options.padding >= size:
             raise OptionError(
-                f"A window of {options.tile_size} pixels with {options.padding} around what is kept keeps nothing. Choose a "
-                "padding below half the tile size."
+                f"A window of {size} pixels with {options.padding} around what is kept keeps nothing. Choose a padding below "
+                "half the tile size, or larger tiles."
             )
         return size, options.padding
     if not isinstance(model.task, (PixelTask, ImageTask)) or longest <= size:  # a single window has no margin to measure

@@ -26,7 +26,7 @@ def predict_labels(job: Job) -> tuple[dict[str, int], list[Path]]:
     task = model.task
     assert isinstance(task, ClassificationTask)
     shapes, boxes = find_places(job, task.squished)
-    facts = job.facts("labels") | {"places": len(boxes), "features": str(options.features)}
+    facts = job.facts("labels") | {"places": len(boxes)}
     work = Work(options.out, facts)
     chunks = [boxes[start : start + CHUNK] for start in range(0, len(boxes), CHUNK)]
     for chunk in console.track(work.missing(len(chunks)), "Labelling", len(chunks)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -29,6 +29,10 @@ CUT_SHARE = 0.5
 """Share of the smaller object's area from which what a window's border cut is part of what another window saw whole."""
 
 
+SPARE = 8
+"""Pixels beyond what is kept of a window in which the middle of an object may lie that the window beside does not see there."""
+
+
 @dataclass(frozen=True, eq=False)
 class Objects:
     """Objects on a raster, in its pixels.
@@ -39,6 +43,8 @@ class Objects:
         scores: 0 to 1.
         windows: which window saw each.
         cut: whether it touches a border of its window that is none of the raster.
+        spare: whether its middle lies beyond what is kept of its window: it counts where no other window saw it. Two windows
+            that see an object between them need not agree on its middle to the pixel.
     """
 
     shapes: NDArray[Any]
@@ -46,6 +52,7 @@ class Objects:
     scores: NDArray[np.float64]
     windows: NDArray[np.int64]
     cut: NDArray[np.bool_]
+    spare: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -54,13 +61,12 @@ class Objects:
     def joined(parts: Sequence[Objects]) -> Objects:
         """Return the objects of all parts."""
         if not parts:
-            return Objects(np.array([], object), *(np.zeros(0, kind) for kind in (np.int64, np.float64, np.int64, bool)))
-        columns = ("shapes", "labels", "scores", "windows", "cut")
-        return Objects(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+            return Objects(np.array([], object), *(np.zeros(0, kind) for kind in (np.int64, np.float64, np.int64, bool, bool)))
+        return Objects(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(Objects)))
 
-    def taken(self, kept: NDArray[Any]) -> Objects:
+    def taken(self, kept: Any) -> Objects:
         """Return some of the objects, by a mask or by places."""
-        return Objects(self.shapes[kept], self.labels[kept], self.scores[kept], self.windows[kept], self.cut[kept])
+        return Objects(*(getattr(self, one.name)[kept] for one in fields(Objects)))
 
 
 def predict_objects(job: Job) -> tuple[dict[str, int], list[Path]]:
@@ -72,7 +78,7 @@ def predict_objects(job: Job) -> tuple[dict[str, int], list[Path]]:
             f"{model.name} finds objects, which go to --out; --probabilities and --polygons are for pixel classifiers."
         )
     threshold = model.task.score_threshold
-    work = Work(options.out, job.facts("objects") | {"threshold": threshold})
+    work = Work(options.out, job.facts("objects") | {"threshold": threshold, "spare": SPARE})
     plan = job.plan
 
     def compute(batch: Batch) -> Sequence[Any]:
@@ -102,20 +108,21 @@ def write_objects(job: Job, found: Objects) -> dict[str, int]:
     """Write objects with class and score, and return how many there are of each class."""
     classes, grid = job.model.spec.classes, job.source.grid
     names = np.array([info.name for info in classes], object)[found.labels - 1]
-    fields = {
+    columns = {
         "Class": names,
         "classvalue": np.array([info.value for info in classes], np.int32)[found.labels - 1],
         "Confidence": np.round(100 * found.scores, 2),
     }
     outlines = bool(len(found)) and shapely.get_type_id(found.shapes[0]) == shapely.GeometryType.MULTIPOLYGON
     write_features(
-        job.options.out, grid.on_map(found.shapes), fields, grid.crs, "objects", "MultiPolygon" if outlines else "Polygon"
+        job.options.out, grid.on_map(found.shapes), columns, grid.crs, "objects", "MultiPolygon" if outlines else "Polygon"
     )
     return {info.name: int((found.labels == label).sum()) for label, info in enumerate(classes, 1)}
 
 
 def _found(windows: Iterator[Seen], job: Job, threshold: float) -> Iterator[Objects]:
-    """Yield the objects of each window whose middle lies in the part that is kept."""
+    """Yield the objects of each window whose middle lies in the part that is kept, or a little beyond it."""
+    limits = np.array(job.plan.area)
     for one in windows:
         if one.result is None:
             continue
@@ -125,7 +132,10 @@ def _found(windows: Iterator[Seen], job: Job, threshold: float) -> Iterator[Obje
         middles = (boxes[:, :2] + boxes[:, 2:]) / 2
         middles = np.minimum(middles, np.array([job.plan.width, job.plan.height]) - 1e-3)
         scores = one.result["scores"].numpy().astype(np.float64)
-        mine = (scores >= threshold) & (middles >= kept[:2]).all(1) & (middles < kept[2:]).all(1)
+        inner = (middles >= kept[:2]).all(1) & (middles < kept[2:]).all(1)
+        near = (middles >= np.array(kept[:2]) - SPARE).all(1) & (middles < np.array(kept[2:]) + SPARE).all(1)
+        near &= (middles >= limits[:2]).all(1) & (middles < limits[2:]).all(1)
+        mine = (scores >= threshold) & (inner | near)
         if one.held is not None:  # ground without data holds nothing, whatever the network makes of it
             places = np.clip(middles - (left, top), 0, np.array(one.held.shape[::-1]) - 1).astype(np.intp)
             mine &= one.held[places[:, 1], places[:, 0]]
@@ -141,16 +151,17 @@ def _found(windows: Iterator[Seen], job: Job, threshold: float) -> Iterator[Obje
         whole = ~shapely.is_missing(shapes)
         number = left + top * job.plan.width
         labels = one.result["labels"].numpy().astype(np.int64)
-        yield Objects(shapes, labels[places], scores[places], np.full(len(places), number), cut).taken(whole)
+        yield Objects(shapes, labels[places], scores[places], np.full(len(places), number), cut, ~inner[places]).taken(whole)
 
 
 def merged(objects: Objects, overlap: float) -> Objects:
     """Return objects without those that another window saw better, the best first.
 
     Of two of a class, from different windows, whose IoU exceeds `overlap`, the one of the lower score goes; and what a window's
-    border cut goes where another window saw most of it as part of something whole.
+    border cut goes where another window saw most of it as part of something whole. Spare ones beat spare ones alone.
     """
-    order = np.lexsort((-objects.scores, objects.cut))  # what was seen whole comes before what was cut, then by score
+    # what lies where its window is kept comes first, then what was seen whole before what was cut, then the higher score
+    order = np.lexsort((-objects.scores, objects.cut, objects.spare))
     objects = objects.taken(order)
     first, second, shared = overlapping(objects.shapes)
     areas = shapely.area(objects.shapes)
@@ -169,7 +180,7 @@ def _store(path: Path, objects: Objects) -> None:
     with whole_file(path) as part, part.open("wb") as file:
         np.savez(
             file, shapes=shapes, lengths=lengths, labels=objects.labels, scores=objects.scores, windows=objects.windows,
-            cut=objects.cut,
+            cut=objects.cut, spare=objects.spare,
         )  # fmt: skip
 
 
@@ -178,4 +189,4 @@ def _stored(path: Path) -> Objects:
         data = file["shapes"].tobytes()
         ends = np.cumsum(file["lengths"]).tolist()
         shapes = shapely.from_wkb([data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=False)])
-        return Objects(np.asarray(shapes, object), file["labels"], file["scores"], file["windows"], file["cut"])
+        return Objects(np.asarray(shapes, object), file["labels"], file["scores"], file["windows"], file["cut"], file["spare"])

@@ -65,7 +65,7 @@ def predicted(job: Job, boxes: Sequence[Box], shapes: NDArray[Any]) -> Iterator[
             if sample is not None and black:
                 tile = Tile.at(box[0], box[1], box[2] - box[0], box[3] - box[1])
                 sample["image"] = blackened(sample["image"], tile.seen(shapes[number]))
-            yield Seen(number, Window(box, box), sample, held)
+            yield Seen(number, Window(box, box), sample, None if sample is None else held)
 
     with ahead(lambda: batched(windows(), job.batch_size), _AHEAD) as ready:
         for batch in ready:

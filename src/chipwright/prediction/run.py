@@ -55,8 +55,11 @@ def predict(options: PredictOptions, model: Model | None = None) -> Predicted:
     started = time.perf_counter()
     rasters = [file for path in options.in_raster for file in rasters_in(path)]
     second = [file for path in options.second for file in rasters_in(path)]
-    for out in filter(None, (options.out, options.probabilities, options.polygons)):
+    files = [*filter(None, (options.out, options.probabilities, options.polygons))]
+    for number, out in enumerate(files):
         check_output(out, [*rasters, *second, *filter(None, (options.features, options.mask))], options.overwrite)
+        if out.resolve() in {other.resolve() for other in files[:number]}:
+            raise OptionError(f"{out} is given for two results. Choose another name for one of them.")
     model = model or load_model(
         options.model, processor_type=options.processor_type, gpu_id=options.gpu_id, precision=options.precision
     )

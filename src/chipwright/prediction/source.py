@@ -79,6 +79,9 @@ class Source:
 
         The box may reach beyond the raster, which holds no data there.
         """
+        wanted = self._wanted(box)
+        if wanted is not None and not wanted.any():
+            return None, wanted
         left, top, right, bottom = box
         tile = Tile.at(left, top, right - left, bottom - top)
         images, valids = [], []
@@ -89,7 +92,6 @@ class Source:
         held: NDArray[np.bool_] | None = None
         for valid in valids:
             held = valid if held is None else held if valid is None else held & valid
-        wanted = self._wanted(box)
         if wanted is not None:
             held = wanted if held is None else held & wanted
         if held is not None and not held.any():

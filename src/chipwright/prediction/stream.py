@@ -18,6 +18,9 @@ from chipwright.tasks.base import Batch, Sample
 
 _BATCHES_AHEAD = 2
 
+_LONGEST = 64
+"""Windows without data that ride along in a batch."""
+
 Compute = Callable[[Batch], Sequence[Any]]
 """Takes a batch on the device and returns one result a sample."""
 
@@ -29,7 +32,7 @@ class Seen:
     Attributes:
         row: of windows, in the plan.
         sample: its pixels, None where none of them holds data.
-        held: which pixels hold data, (height, width); None where all do.
+        held: which pixels hold data, (height, width); None where all do, and without a sample.
         result: what the network made of it.
     """
 
@@ -69,7 +72,10 @@ def run(model: Model, samples: Sequence[Sample], compute: Compute) -> Sequence[A
 
 
 def batched(windows: Iterable[Seen], size: int) -> Iterator[list[Seen]]:
-    """Yield windows in batches of up to `size` with data, all of one shape; those without data ride along."""
+    """Yield windows in batches of up to `size` with data, all of one shape; those without data ride along.
+
+    However many have none, as at the rim of a mosaic, they do not gather: a batch is not waited for where there is no other.
+    """
     batch: list[Seen] = []
     shape: tuple[int, int] | None = None
     count = 0
@@ -80,6 +86,9 @@ def batched(windows: Iterable[Seen], size: int) -> Iterator[list[Seen]]:
                 batch, count = [], 0
             shape, count = one.window.shape, count + 1
         batch.append(one)
+        if len(batch) >= _LONGEST + size:
+            yield batch
+            batch, shape, count = [], None, 0
     if batch:
         yield batch
 
@@ -88,4 +97,4 @@ def _read(source: Source, plan: Plan, rows: Sequence[int]) -> Iterator[Seen]:
     for row in rows:
         for window in plan.row(row):
             sample, held = source.read(window.seen)
-            yield Seen(row, window, sample, held)
+            yield Seen(row, window, sample, None if sample is None else held)

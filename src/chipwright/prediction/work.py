@@ -93,9 +93,9 @@ def digest(model: Model) -> str:
 
 
 def identity(path: Path) -> list[Any]:
-    """Return what tells whether a file has changed: name, size and time of the last change."""
+    """Return what tells whether a file has changed: name, size and time of the last change. It may name a layer of a file."""
     try:
-        facts = path.stat()
+        facts = Path(str(path).partition("|")[0]).stat()
     except OSError:  # GDAL's own names, as of subdatasets, are no files
         return [str(path)]
     return [str(path.resolve()), facts.st_size, facts.st_mtime_ns]

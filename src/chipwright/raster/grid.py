@@ -13,6 +13,7 @@ from rasterio.transform import Affine
 from shapely.geometry.base import BaseGeometry
 
 from chipwright.chips.chipset import GeoReference
+from chipwright.errors import OptionError
 
 _SAME = 1e-3
 """Pixels by which grids may differ and still be the same."""
@@ -59,9 +60,16 @@ class Grid:
         return shapely.transform(shapes, lambda points: points @ linear + shift)
 
     def with_cell_size(self, cell_size: float) -> Grid:
-        """Return the grid of the same ground with square cells of `cell_size` map units."""
+        """Return the grid of the same ground with square cells of `cell_size` map units.
+
+        Raises:
+            OptionError: if not one cell of that size fits onto the ground.
+        """
         x, y = (cell_size / side for side in self.cell)
         width, height = math.floor(self.width / x + _SAME), math.floor(self.height / y + _SAME)
+        if not width or not height:
+            sides = " x ".join(f"{count * side:.4g}" for count, side in zip((self.width, self.height), self.cell, strict=True))
+            raise OptionError(f"Cells of {cell_size:g} map units are larger than the raster, which has {sides}.")
         return Grid(self.transform * Affine.scale(x, y), self.crs, width, height)
 
     def offset_in(self, other: Grid) -> tuple[int, int] | None:
