@@ -28,6 +28,10 @@ class RetinaArguments(BoxArguments):
 
     scales: Factors = Field([1.0, 0.8, 0.63], description="Anchor sizes at a place, as factors of its level's: 4 cells.")
     ratios: Factors = Field([0.5, 1.0, 2.0], description="Heights over widths of the anchors at a place.")
+    # things on the ground hardly hide each other from above: what overlaps more is mostly one of them found twice
+    box_nms_thresh: float = Field(
+        0.3, ge=0, le=1, description="IoU above which the weaker of two boxes of a class is suppressed."
+    )
 
 
 class RetinaNetType(DetectorType):
