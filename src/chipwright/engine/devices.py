@@ -8,7 +8,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from chipwright.errors import OptionError
 
@@ -78,9 +79,35 @@ def place(network: nn.Module, device: torch.device) -> nn.Module:
     those that come to it are channels-last.
     """
     network = network.to(device)
+    if device.type == "cpu":
+        _fill_small_maps(network)
     if any(isinstance(module, nn.InstanceNorm2d) for module in network.modules()):
         return network
     return network.to(memory_format=torch.channels_last)
+
+
+def _fill_small_maps(network: nn.Module) -> None:
+    """Let convolutions that step further than their map reaches see zeros beyond it, which changes no result.
+
+    PyTorch (2.15, bfloat16 on a CPU) leaves the gradients of weights that only ever meet the padding unwritten, so that
+    whatever lay in memory is learnt: NaN, sooner or later. One cell is what pyramids of 64 x 64 pixels end in.
+    """
+    for layer in network.modules():
+        plain = isinstance(layer, nn.Conv2d) and type(layer).forward is nn.Conv2d.forward and layer.padding_mode == "zeros"
+        if plain and max(layer.stride) > 1 and not isinstance(layer.padding, str):
+            layer.register_forward_pre_hook(_filled)
+
+
+def _filled(layer: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    assert isinstance(layer, nn.Conv2d)
+    if not torch.is_grad_enabled():
+        return None
+    lacking = [0, 0]
+    for axis, side in enumerate(given[0].shape[-2:]):
+        step, room = layer.stride[axis], 2 * int(layer.padding[axis]) - layer.dilation[axis] * (layer.kernel_size[axis] - 1) - 1
+        if side < step and (side + room) // step == (step + room) // step:
+            lacking[axis] = step - side
+    return (F.pad(given[0], (0, lacking[1], 0, lacking[0])),) if any(lacking) else None
 
 
 def share_buffers(network: nn.Module, accelerator: Accelerator) -> None:
