@@ -93,8 +93,9 @@ def _fill_small_maps(network: nn.Module) -> None:
     whatever lay in memory is learnt: NaN, sooner or later. One cell is what pyramids of 64 x 64 pixels end in.
     """
     for layer in network.modules():
-        plain = isinstance(layer, nn.Conv2d) and type(layer).forward is nn.Conv2d.forward and layer.padding_mode == "zeros"
-        if plain and max(layer.stride) > 1 and not isinstance(layer.padding, str):
+        if not isinstance(layer, nn.Conv2d) or type(layer).forward is not nn.Conv2d.forward:  # others pad in ways of their own
+            continue
+        if max(layer.stride) > 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
             layer.register_forward_pre_hook(_filled)
 
 
