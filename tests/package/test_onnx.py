@@ -253,3 +253,16 @@ def test_a_failed_export_is_told_without_the_colours_of_a_terminal(tmp_path: Pat
 
     with pytest.raises(ChipwrightError, match=r"RuntimeError: This is step 1/3 of failing;"):
         export_onnx(Colourful(), SCALING, 4, (16, 16), tmp_path / "model.onnx")
+
+
+def test_what_is_compared_lies_within_the_range_of_the_chips(tmp_path: Path) -> None:
+    from chipwright.networks.pix2pixhd import Pix2PixHDGenerator
+
+    torch.manual_seed(0)
+    network = Pix2PixHDGenerator(4, 3, width=4, halvings=1, blocks=1).eval()  # of one flat image it would tell noise alone
+    high = Normalization(mean=(7000.0,) * 4, std=(2000.0,) * 4, minimum=(5000.0,) * 4, maximum=(9000.0,) * 4)
+    path = export_onnx(network, high, 4, (32, 32), tmp_path / "m.onnx")
+    images = pixels(1, 45, 38) * 4000 / 255 + 5000
+    with torch.no_grad():
+        expected = network(Normalize(high)(torch.from_numpy(images)))
+    np.testing.assert_allclose(run(path, images)[0], expected.numpy(), atol=1e-3, rtol=0)

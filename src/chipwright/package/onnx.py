@@ -9,6 +9,7 @@ Importing this module imports torch; the package above it does not import it.
 from __future__ import annotations
 
 import copy
+import math
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -101,7 +102,7 @@ def export_onnx(
         dynamic: whether any batch size, height and width may be given; else one image of `chip_size`.
         input_dtype: pixel type of the input.
         metadata: written into the file as its metadata properties.
-        highest: pixels from 0 to this are what the exported graph is compared over.
+        highest: pixels from 0 to this are what the exported graph is compared over, unless the scaling says which there are.
 
     Raises:
         MissingExtra: if onnx, onnxscript or onnxruntime is not installed.
@@ -110,10 +111,10 @@ def export_onnx(
     require_onnx()
     width, height = chip_size
     job = _prepare(network, normalization, torch.zeros(1, bands, height, width), input_dtype, dynamic)
-    samples = [_pixels((1, bands, height, width), input_dtype, highest)]
+    samples = [_pixels((1, bands, height, width), input_dtype, normalization, highest)]
     if dynamic:
         batch = 1 if job.detects else 3
-        samples.insert(0, _pixels((batch, bands, height + _UNEVEN[0], width + _UNEVEN[1]), input_dtype, highest))
+        samples.insert(0, _pixels((batch, bands, height + _UNEVEN[0], width + _UNEVEN[1]), input_dtype, normalization, highest))
     faults = []
     for method in (_by_tracing, _by_graph):
         model, fault = _attempt(method, job, samples, metadata or {})
@@ -175,13 +176,17 @@ def _prepare(network: nn.Module, normalization: Normalization, pixels: Tensor, i
     return _Job(module, names, detects, input_dtype, dynamic, float(getattr(network, "unsettled", 0.0)))
 
 
-def _pixels(shape: tuple[int, ...], dtype: torch.dtype, highest: float) -> Tensor:
-    """Return random pixels from 0 to `highest` (to 127 for signed bytes), the same ones each time.
-
-    Whole numbers: of networks that take class values all others would be none.
+def _pixels(shape: tuple[int, ...], dtype: torch.dtype, normalization: Normalization, highest: float) -> Tensor:
+    """Return random pixels, the same ones each time: of each band's range where the scaling has one, since what is clipped to
+    one value shows a network nothing; else whole numbers from 0 to `highest` (to 127 for signed bytes), class values say.
     """
     random = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    return (random * (127 if dtype == torch.int8 else highest)).round().to(dtype)
+    low, high = normalization.minimum, normalization.maximum
+    if low is None or high is None or dtype == torch.int8 or not all(map(math.isfinite, (*low, *high))):
+        return (random * (127 if dtype == torch.int8 else highest)).round().to(dtype)
+    bottom, top = (torch.tensor(values).view(-1, 1, 1) for values in (low, high))
+    values = bottom + random * (top - bottom)
+    return values if dtype.is_floating_point else values.round().to(dtype)
 
 
 def _attempt(
