@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from chipwright.report.drawing import COLORS, label_text
-from chipwright.report.pictures import cell_percent, confusion_picture, curves_picture, loss_graph, rate_graph
+from chipwright.report.pictures import _diagrams, cell_percent, confusion_picture, curves_picture, loss_graph, rate_graph
 from chipwright.report.record import RunRecord
 
 Maker = Callable[..., RunRecord]
@@ -30,6 +30,13 @@ def test_loss_graph_draws_both_losses_and_the_metrics(pixels: Maker) -> None:
     left, right = np.split(picture[:, : picture.shape[1] // 2 * 2], 2, axis=1)
     assert picture.shape[1] > 1200
     assert min(count_color(half, color) for half in (left, right) for color in COLORS[:2]) > 300
+
+
+def test_errors_are_not_drawn_among_what_is_better_higher() -> None:
+    history = [{"epoch": 1, "train_loss": 2.0, "accuracy": 0.5, "cycle_error": 0.1, "translation_error": 0.2}]
+    groups = dict(_diagrams(history, "valid_loss"))
+    assert groups["Metrics: higher is better"] == ["accuracy"]
+    assert groups["Errors: lower is better"] == ["cycle_error", "translation_error"]
 
 
 def test_the_kept_epoch_is_marked(pixels: Maker) -> None:

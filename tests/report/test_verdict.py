@@ -41,6 +41,15 @@ def test_without_figures_it_says_so(pixels: Maker) -> None:
     assert verdict(numbers_of(pixels(evaluation=Evaluation({"miou": float("nan")})))) == "No figures were measured."
 
 
+def test_captions_are_told_by_their_sentences_first_and_have_words_not_labels(pixels: Maker) -> None:
+    scalars = {"valid_loss": 1.0, "corpus_bleu": 0.25, "accuracy": 0.5, "multi_label_fbeta": 0.4}
+    said = verdict(numbers_of(pixels(evaluation=Evaluation(scalars), data=DataSummary(["/data"], 10, 8, 2))))
+    assert said.replace("\u00a0", " ") == (
+        "On 2 chips held back from training, the model's captions scored 0.250 where 1 is word for word (BLEU), 50.0 % of the "
+        "words that come next were right (accuracy) and its words agreed with the true ones by 40.0 % (F-beta score)."
+    )
+
+
 def test_accuracy_of_what_has_no_classes_speaks_of_no_class(pixels: Maker) -> None:
     record = pixels(evaluation=Evaluation({"accuracy": 0.5}), data=DataSummary(["/data"], 10, 8, 2))
     assert verdict(numbers_of(record)).endswith("the model's accuracy was 50.0\u00a0%.")

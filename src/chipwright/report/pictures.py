@@ -80,9 +80,14 @@ def _diagrams(history: History, monitor: str) -> list[tuple[str, list[str]]]:
     parts = [name for name in others if is_loss_part(name)]
     metrics = [name for name in others if name not in parts]
     shares = [name for name in metrics if metric(name).kind == "share"]
+    errors = [name for name in shares if metric(name).higher_is_better is False]
     groups: list[tuple[str, list[str]]] = [("Loss: lower is better", totals)] if totals else []
-    if shares:
-        groups.append(("Metrics: higher is better", shares[:_MOST_LINES]))
+    for title, of_it in (
+        ("Metrics: higher is better", [name for name in shares if name not in errors]),
+        ("Errors: lower is better", errors),
+    ):
+        if of_it:
+            groups.append((title, of_it[:_MOST_LINES]))
     for name in metrics:
         if name not in shares:
             kind = metric(name)

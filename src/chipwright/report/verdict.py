@@ -11,6 +11,7 @@ from chipwright.report.wording import canonical, count, duration, figure, metric
 _THINGS = {"boxes": "objects", "pixels": "pixels", "chips": "chips"}
 
 _PHRASES = {
+    "corpus_bleu": "its captions scored {value} where 1 is word for word (BLEU)",
     "apls": "the lengths of ways along its roads agree with the true ones by {value} (APLS)",
     "accuracy": "it gave {value} of the {things} the right class",
     "recall": "it found {value} of what was there (recall)",
@@ -23,8 +24,15 @@ _PHRASES = {
     "multi_label_fbeta": "its labels agreed with the true ones by {value} (F-beta score)",
     "psnr": "its images came within {value} of the true ones (PSNR; above 30 dB differences are hard to see)",
     "ssim": "its images resemble the true ones by {value}, where 1 is the same (SSIM)",
-    "corpus_bleu": "its captions scored {value} where 1 is word for word (BLEU)",
 }
+
+_OF_CAPTIONS = {
+    "accuracy": "{value} of the words that come next were right (accuracy)",
+    "multi_label_fbeta": "its words agreed with the true ones by {value} (F-beta score)",
+}
+"""What is said of these where captions are measured."""
+
+_WITHOUT_CLASSES = {"accuracy": "its accuracy was {value}"}
 
 _SAME = {"dice": "miou", "f1": "recall", "ssim": "psnr"}
 """Metrics left out of the sentence where the one they resemble is in it."""
@@ -63,7 +71,8 @@ def verdict(numbers: dict[str, Any]) -> str:
     there = {canonical(name) for name in keys}
     said = [name for name in keys if canonical(name) in _PHRASES and _SAME.get(canonical(name)) not in there]
     said = said[:_MOST_PHRASES]
-    phrases = [_phrase(name, scalars[name], things, has_classes=bool(data["balance"])) for name in said]
+    special = _OF_CAPTIONS if "corpus_bleu" in there else {} if data["balance"] else _WITHOUT_CLASSES
+    phrases = [_phrase(name, scalars[name], things, _PHRASES | special) for name in said]
     if not phrases:
         phrases = [f"its {metric(name).label} was {figure(name, scalars[name])}" for name in keys[:2]]
     if not phrases:
@@ -72,11 +81,9 @@ def verdict(numbers: dict[str, Any]) -> str:
     return f"{_measured_on(data, trained=bool(numbers['history']))}, {listed(phrases)}."
 
 
-def _phrase(name: str, value: Any, things: str, has_classes: bool) -> str:
+def _phrase(name: str, value: Any, things: str, phrases: dict[str, str]) -> str:
     spoken = figure(name, value).replace("> ", "more than ").replace("< ", "less than ")
-    if canonical(name) == "accuracy" and not has_classes:  # of the words of captions, say
-        return f"its accuracy was {spoken}"
-    return _PHRASES[canonical(name)].format(value=spoken, things=things)
+    return phrases[canonical(name)].format(value=spoken, things=things)
 
 
 def _measured_on(data: dict[str, Any], trained: bool) -> str:

@@ -48,7 +48,12 @@ METRICS: dict[str, Metric] = {
         "loss",
         False,
     ),
-    "accuracy": Metric("accuracy", "How much of all that was classified got the right class.", "share", True),
+    "accuracy": Metric(
+        "accuracy",
+        "How much of all that was classified got the right class; of captions, how many of the words that come next were right.",
+        "share",
+        True,
+    ),
     "balanced_accuracy": Metric(
         "balanced accuracy", "Accuracy of each class on its own, averaged, so that rare classes count as much.", "share", True
     ),
@@ -95,7 +100,9 @@ METRICS: dict[str, Metric] = {
     "average_recall": Metric(
         "average recall", "How much of the true objects is found at best, averaged over required overlaps.", "share", True
     ),
-    "multi_label_fbeta": Metric("F-beta score", "Precision and recall of the labels of a chip in one figure.", "share", True),
+    "multi_label_fbeta": Metric(
+        "F-beta score", "Precision and recall of a chip's labels, or of a caption's words, in one figure.", "share", True
+    ),
     "multi_label_average_precision": Metric(
         "mean average precision",
         "How well each class's chips are ranked before all others, averaged over classes.",
