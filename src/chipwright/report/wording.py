@@ -50,7 +50,7 @@ METRICS: dict[str, Metric] = {
     ),
     "accuracy": Metric(
         "accuracy",
-        "How much of all that was classified got the right class; of captions, how many of the words that come next were right.",
+        "How much of all that was classified got the right class; of captions, how many of the next words were right.",
         "share",
         True,
     ),
