@@ -211,15 +211,6 @@ def test_every_operator_learns_and_finds(name: str, reduced: bool) -> None:
         assert (one["scores"].diff() <= 0).all()
 
 
-def test_standardised_weights_may_lie_channels_last() -> None:
-    network = detector("detectors").train()
-    first = network.model.backbone.conv1
-    images = torch.randn(1, 3, 32, 32)
-    expected = first(images)
-    network.to(memory_format=torch.channels_last)
-    torch.testing.assert_close(first(images), expected)
-
-
 def test_batches_without_any_box_teach_the_background() -> None:
     for name in ("fcos", "cascade_rcnn"):
         losses = detector(name).train()([torch.randn(3, 64, 64)] * 2, [targets()[1]] * 2)

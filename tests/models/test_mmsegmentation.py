@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 import chipwright
 from chipwright import OptionError, console
+from chipwright.engine.devices import place
 from chipwright.models.mmsegmentation import MMSegmentationArguments
 from chipwright.openmmlab.segmenters import CONFIGS, onnx_obstacle
 
@@ -195,6 +196,13 @@ def test_another_network_is_not_fine_tuned_from(tmp_path: Path) -> None:
     result = train(chips, tmp_path / "model", arguments={"model": "fastscnn"})
     with pytest.raises(OptionError, match=r"another network \(on FastSCNN\) than model=cgnet names \(on CGNet\)"):
         train(chips, tmp_path / "other", arguments={"model": "cgnet"}, pretrained_model=result.folder)
+
+
+def test_parts_that_take_no_maps_channels_last_learn_in_reduced_precision(tmp_path: Path) -> None:
+    network, _ = initialized(classified_tiles(tmp_path / "chips", count=4, size=64), model="dmnet")
+    network = place(network, torch.device("cpu")).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network(torch.randn(2, 3, 64, 64))["out"].shape[2:] == (64, 64)
 
 
 @pytest.mark.slow

@@ -76,12 +76,12 @@ def place(network: nn.Module, device: torch.device) -> nn.Module:
     """Return the network on the device, convolution weights channels-last: faster on GPUs and in bfloat16 on CPUs.
 
     Networks with instance normalisation keep their layout: for one image, PyTorch's (2.15, CPU) gives wrong gradients where
-    those that come to it are channels-last.
+    those that come to it are channels-last. So do those with a part that asks for it by `usual_layout`.
     """
     network = network.to(device)
     if device.type == "cpu":
         _fill_small_maps(network)
-    if any(isinstance(module, nn.InstanceNorm2d) for module in network.modules()):
+    if any(isinstance(module, nn.InstanceNorm2d) or hasattr(module, "usual_layout") for module in network.modules()):
         return network
     return network.to(memory_format=torch.channels_last)
 

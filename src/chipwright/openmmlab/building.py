@@ -10,7 +10,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -89,24 +88,14 @@ def build_network(package: str, description: Description, bands: int, *, pretrai
         for module in network.modules():
             if getattr(module, "norm_eval", False):
                 module.norm_eval = False
+    network.usual_layout = True  # some parts take no maps that lie channels last, and none gain by it
     return network
 
 
 def _models(package: str) -> Any:
     """Return a package's registry of networks and parts, filled; importing is what fills it."""
     import_module(f"{package}.models")
-    _take_any_memory_format()
     return import_module(f"{package}.registry").MODELS
-
-
-@cache
-def _take_any_memory_format() -> None:
-    """Let convolutions with standardised weights (DetectoRS) take weights that lie channels last, as training lays them."""
-    from mmcv.cnn.bricks import conv_ws
-
-    standardised, convolved = conv_ws.ConvAWS2d._get_weight, conv_ws.conv_ws_2d
-    conv_ws.ConvAWS2d._get_weight = lambda layer, weight: standardised(layer, weight.contiguous())
-    conv_ws.conv_ws_2d = lambda images, weight, *given: convolved(images, weight.contiguous(), *given)
 
 
 def require_known(description: Description, package: str) -> None:
