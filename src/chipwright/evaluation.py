@@ -86,6 +86,7 @@ def _suited(chips: ChipSet, model: Model) -> ChipSet:
             f"{model.name} was trained on {len(spec.bands)} bands of {spec.dtype}, but the chips have "
             f"{len(chips.bands)} bands of {chips.dtype}."
         )
+    _check_others(chips, model)
     known = {info.value for info in spec.classes}
     strange = [info for info in chips.classes if info.value not in known and info.value != 0]
     account = replace(chips.account, warnings=list(chips.account.warnings))
@@ -93,3 +94,22 @@ def _suited(chips: ChipSet, model: Model) -> ChipSet:
         names = listed(f"{info.name} ({info.value})" for info in strange)
         account.warnings.append(f"The model does not know these classes, which are left out of the figures: {names}.")
     return replace(chips, classes=spec.classes, account=account)
+
+
+def _check_others(chips: ChipSet, model: Model) -> None:
+    """Raise `DataError` where what lies beside the first images is not what the model learnt from."""
+    spec = model.spec
+    classes = model.task.rasters[0].categorical
+    learnt = _beside(spec.second is not None, classes)
+    given = _beside(chips.second is not None, classes and any(chip.label is not None for chip in chips.chips))
+    if learnt != given:
+        raise DataError(f"{model.name} was trained on {learnt}, but the chips are {given}. Give chips of the same kind.")
+    if spec.second is None or chips.second is None:
+        return
+    was, now = (f"{len(images.bands)} x {images.dtype}" for images in (spec.second, chips.second))
+    if was != now:
+        raise DataError(f"The second images that {model.name} was trained on have {was} (bands x pixel type), but the chips' have {now}.")
+
+
+def _beside(second: bool, classes: bool) -> str:
+    return "pairs of images" if second else "images with maps of classes" if classes else "single images"

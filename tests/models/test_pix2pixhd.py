@@ -170,3 +170,21 @@ def test_chips_too_small_for_the_last_discriminator_are_refused_and_the_least_tr
     with pytest.raises(chipwright.OptionError, match="chip_size 17 or more"):
         train(chips, tmp_path / "model", {"chip_size": 16, "n_dscr": 5})
     train(chips, tmp_path / "model", {"chip_size": 17, "n_dscr": 5}, batch_size=1)
+
+
+def test_chips_of_another_kind_than_learnt_from_are_refused_in_measuring(tmp_path: Path) -> None:
+    pairs = pair_builders.translated_scenes(tmp_path / "pairs", 4, 32)
+    other = pair_builders.export_tiles(tmp_path / "other", 4, 32, second_bands=1)
+    alone = pair_builders.sharp_scenes(tmp_path / "alone", 4, 32)
+    labels = pair_builders.painted_labels(tmp_path / "labels", 4, 32)
+    train(pairs, tmp_path / "paired", batch_size=1)
+    train(labels, tmp_path / "thematic", batch_size=1)
+    for model, chips, said in (
+        ("paired", alone, "was trained on pairs of images, but the chips are single images"),
+        ("paired", labels, "was trained on pairs of images, but the chips are single images"),
+        ("paired", other, r"have 3 x uint8 \(bands x pixel type\), but the chips' have 1 x uint8"),
+        ("thematic", pairs, "was trained on images with maps of classes, but the chips are pairs of images"),
+        ("thematic", alone, "was trained on images with maps of classes, but the chips are single images"),
+    ):
+        with pytest.raises(chipwright.DataError, match=said):
+            chipwright.evaluate(tmp_path / model, chips, tmp_path / "measured", processor_type="CPU")
