@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chipwright import catalog
-from chipwright.cli.models import describe
+from chipwright.cli.models import _page, describe
 from chipwright.models.base import ModelType
 
 
@@ -54,6 +54,16 @@ def test_the_page_of_a_type_names_arguments_formats_and_backbones(run: Any) -> N
     assert "(default: RESNET34)" in text
     assert "Width of the road. Takes a number from 0 to 1." in " ".join(text.split())
     assert "Also accepted: thresh for gaussian_thresh." in text
+
+
+def test_a_long_default_leaves_the_meanings_their_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    from chipwright.models.image_captioner import IMAGECAPTIONER
+
+    monkeypatch.setenv("COLUMNS", "120")
+    text = _page(describe(IMAGECAPTIONER))
+    assert max(map(len, text.splitlines())) <= 160
+    assert "Side in pixels of the crop that is trained on" in text
+    assert "Default: {'embed_size': 100," in " ".join(text.split())
 
 
 def test_an_unknown_type_is_refused_with_the_nearest(run: Any) -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from chipwright.models.base import ModelType
 
 _NOT_YET = "not in this version yet"
+_WIDEST = 32
+"""Characters of a default that the table has room for."""
 _HEADER = ("KEYWORD", "MODEL TYPE", "TRAINING DATA")
 
 
@@ -110,15 +112,21 @@ def _page(described: dict[str, Any]) -> str:
     if backbones is not None:
         also = [*backbones["keywords"], *(["timm:NAME"] if backbones["timm"] else [])]
         facts += [["Backbones:", f"{', '.join(also)} (default: {backbones['default']})"]]
-    arguments = [
-        [row["name"], _value(row["default"]), f"{row['help']} Takes {row['accepts']}."] for row in described["arguments"]
-    ]
+    arguments = [_row(row) for row in described["arguments"]]
     lines = [f"{described['keyword']}: {described['title']}", "", columns(facts), "", "Arguments (-a NAME=VALUE):"]
     lines.append(columns(arguments, ["NAME", "DEFAULT", "MEANING"], indent=2))
     if described["aliases"]:
         pairs = ", ".join(f"{alias} for {name}" for alias, name in described["aliases"].items())
         lines += ["", f"Also accepted: {pairs}."]
     return "\n".join(lines)
+
+
+def _row(argument: dict[str, Any]) -> list[str]:
+    """Return name, default and meaning; a default that would leave the meaning no room stands in its text."""
+    default, meaning = _value(argument["default"]), f"{argument['help']} Takes {argument['accepts']}."
+    if len(default) > _WIDEST:
+        default, meaning = "see right", f"{meaning} Default: {default}."
+    return [argument["name"], default, meaning]
 
 
 def _value(value: Any) -> str:
