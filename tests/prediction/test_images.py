@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from chipwright import api, catalog
 from chipwright.chips.chipset import BandStatistics
+from chipwright.errors import OptionError
 from chipwright.tasks.superresolution import SuperresolutionTask
 
 
@@ -78,3 +79,12 @@ def test_it_is_said_that_images_depend_on_their_windows(tmp_path: Path, capsys: 
     assert "looks at all of a window for every pixel" in capsys.readouterr().err
     api.predict(darker(), raster, tmp_path / "other.tif", padding=8)
     assert "looks at all" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "value"), [("threshold", 0.5), ("probabilities", "p.tif"), ("polygons", "p.gpkg")])
+def test_what_means_nothing_to_images_is_refused(option: str, value: Any, tmp_path: Path) -> None:
+    raster = raster_file(tmp_path / "in.tif", np.full((2, 70, 90), 5, np.uint8))
+    given = {option: tmp_path / value if isinstance(value, str) else value}
+    with pytest.raises(OptionError, match="toy makes images"):
+        api.predict(darker(), raster, tmp_path / "out.tif", **given)
+    assert not (tmp_path / "out.tif").exists()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chipwright.chips.reading import representable
+from chipwright.errors import OptionError
 from chipwright.prediction.job import Job
 from chipwright.prediction.outputs import RASTERS, wanted
 from chipwright.prediction.rasters import Target, write_rasters
@@ -23,6 +24,11 @@ def predict_images(job: Job) -> tuple[dict[str, int], list[Any]]:
     task, out = job.model.task, job.options.out
     assert isinstance(task, ImageTask)
     wanted(out, RASTERS, "Images")
+    options, name = job.options, job.model.name
+    if options.probabilities or options.polygons:
+        raise OptionError(f"{name} makes images; --probabilities and --polygons are for pixel classifiers.")
+    if options.threshold is not None:
+        raise OptionError(f"{name} makes images, which have no scores; leave the threshold out.")
     work = Work(out, job.facts("image"))
     made = task.made
     nodata = _nodata_of(made.nodata, np.dtype(made.dtype))
