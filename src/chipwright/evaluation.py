@@ -108,7 +108,9 @@ def _check_others(chips: ChipSet, model: Model) -> None:
         return
     was, now = (f"{len(images.bands)} x {images.dtype}" for images in (spec.second, chips.second))
     if was != now:
-        raise DataError(f"The second images that {model.name} was trained on have {was} (bands x pixel type), but the chips' have {now}.")
+        raise DataError(
+            f"The second images that {model.name} was trained on have {was} (bands x pixel type), but the chips' have {now}."
+        )
 
 
 def _beside(second: bool, classes: bool) -> str:
