@@ -86,6 +86,12 @@ def _suited(chips: ChipSet, model: Model) -> ChipSet:
             f"{model.name} was trained on {len(spec.bands)} bands of {spec.dtype}, but the chips have "
             f"{len(chips.bands)} bands of {chips.dtype}."
         )
+    learnt, given = spec.second, chips.second
+    if learnt and given and (len(learnt.bands), learnt.dtype) != (len(given.bands), given.dtype):
+        raise DataError(
+            f"{model.name} was trained on second images of {len(learnt.bands)} bands of {learnt.dtype}, but those of the chips "
+            f"have {len(given.bands)} bands of {given.dtype}."
+        )
     known = {info.value for info in spec.classes}
     strange = [info for info in chips.classes if info.value not in known and info.value != 0]
     account = replace(chips.account, warnings=list(chips.account.warnings))

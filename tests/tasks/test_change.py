@@ -140,6 +140,28 @@ def test_several_classes_are_one_change(tmp_path: Path) -> None:
     assert (drawn(task_of(chips), chips)["mask"] == 1).any()
 
 
+def test_every_value_but_0_is_change_in_the_mask(tmp_path: Path) -> None:
+    change_pairs(tmp_path, classes=[(1, "Built"), (2, "Felled")])
+    label = np.zeros((32, 32), np.uint8)
+    label[:8], label[8:12], label[12:14] = 1, 2, 200
+    write_raster(tmp_path / "labels/000000000000.tif", label)
+    chips = read_chips([tmp_path])
+    mask = drawn(task_of(chips), chips)["mask"]
+    np.testing.assert_array_equal(mask, (label > 0).astype(np.int16))
+    assert dict(chips.chips[0].pixels)[1] == int((mask == 1).sum())
+
+
+def test_values_that_are_declared_to_mean_no_data_are_no_change(tmp_path: Path) -> None:
+    change_pairs(tmp_path)
+    label = np.zeros((32, 32), np.uint8)
+    label[:8], label[8:12], label[12:14] = 1, 255, 2
+    write_raster(tmp_path / "labels/000000000000.tif", label, nodata=255)
+    chips = read_chips([tmp_path])
+    mask = drawn(task_of(chips), chips)["mask"]
+    expected = np.select([label == 255, label > 0], [IGNORE, 1], 0)
+    np.testing.assert_array_equal(mask, expected)
+
+
 def test_dates_of_different_bands_are_refused(tmp_path: Path) -> None:
     folder = change_pairs(tmp_path / "chips")
     for path in (folder / "images2").glob("*.tif"):
