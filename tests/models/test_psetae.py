@@ -180,6 +180,7 @@ def test_declared_nodata_of_some_dates_is_missing_though_every_pixel_has_some_da
     assert np.isnan(drawn["image"]).sum() == np.isnan(drawn["image"][2:4, :3]).sum()
     assert not drawn["held"][1, :3].any()
     np.testing.assert_array_equal(task.sample([image], [None])["image"], drawn["image"])
+    assert task.host_facts()["missing"] == {"value": 0.0, "bands": 2}
 
 
 def test_what_a_files_own_mask_takes_out_is_missing_on_all_dates(tmp_path: Path) -> None:

@@ -197,6 +197,13 @@ class TimeSeriesTask(PixelTask):
         """Return that missing dates are NaN."""
         return (None,) * len(self.spec.bands)
 
+    def host_facts(self) -> dict[str, Any]:
+        """Return what stands for no data, too, and of how many bands a date is made."""
+        nodata = self.spec.nodata
+        if nodata is None or not representable(nodata, np.dtype(self.spec.dtype)):
+            return super().host_facts()
+        return super().host_facts() | {"missing": {"value": nodata, "bands": len(self.spec.bands) // self.dates}}
+
     # -- learning
 
     def losses(self, networks: Networks, batch: Batch, phase: Phase) -> dict[str, Tensor]:
