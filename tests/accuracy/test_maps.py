@@ -16,6 +16,7 @@ from map_builders import CELL, LEFT, TOP, counted, raster_file
 
 import chipwright
 from chipwright.accuracy.objects import average_precision
+from chipwright.cli.evaluate import _map_text
 from chipwright.errors import DataError
 
 
@@ -118,3 +119,14 @@ def test_maps_of_other_places_have_nothing_in_common(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Objects are compared with polygons"):
         chipwright.evaluate_map(layer(tmp_path / "o.gpkg", [(0, 0, 9, 9)], classvalue=[1]), found, tmp_path / "out")
     assert not (tmp_path / "out" / "errors.tif").exists()
+
+
+def test_a_map_on_which_nothing_was_found_is_measured(tmp_path: Path) -> None:
+    found = raster_file(tmp_path / "found.tif", np.zeros((40, 40), np.uint8))
+    truth = layer(tmp_path / "truth.gpkg", [(0, 0, 10, 40)], classvalue=[2])
+    result = chipwright.evaluate_map(found, truth, tmp_path / "out")
+    assert result.metrics["accuracy"] == pytest.approx(0.75)
+    assert result.per_class[0]["recall"] == 0
+    empty = chipwright.evaluate_map(found, raster_file(tmp_path / "truth.tif", np.zeros((40, 40), np.uint8)), tmp_path / "more")
+    assert empty.metrics["accuracy"] == 1
+    assert "No class occurs." in _map_text(empty)

@@ -71,7 +71,7 @@ def compare_classes(
             raise DataError(f"{predicted} has {len(found.bands)} bands; a map of classes has one.")
         grid = found.grid
         truth = _Truth(reference, found, class_value_field)
-        table = {info.value: info for info in (*raster_classes(files), *truth.classes)}
+        table = {info.value: info for info in (*raster_classes(files, empty=True), *truth.classes)}
         classes = PixelClasses.of([table[value] for value in sorted(table)])
         inside = None
         if mask is not None:
@@ -107,7 +107,7 @@ class _Truth:
         self.classes: tuple[ClassInfo, ...]
         if is_raster(path):
             files = rasters_in(path)
-            self.classes = raster_classes(files)
+            self.classes = raster_classes(files, empty=True)
             self._imagery = Imagery(files, grid=found.grid, categorical=True)
             return
         features = read_features(path, class_value_field)

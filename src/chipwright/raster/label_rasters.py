@@ -39,10 +39,14 @@ def is_raster(path: Path) -> bool:
         return False  # neither: the reader of vectors says what is wrong
 
 
-def raster_classes(paths: Sequence[Path]) -> tuple[ClassInfo, ...]:
+def raster_classes(paths: Sequence[Path], empty: bool = False) -> tuple[ClassInfo, ...]:
     """Return the classes in rasters of class values, sorted; every pixel is looked at, part by part.
 
     Names and colours are those of the attribute table (`NAME.tif.vat.dbf`), colours else those of the colour table.
+
+    Args:
+        paths: of the rasters.
+        empty: whether they may hold no class at all, as a map on which nothing was found.
 
     Raises:
         DataError: if a raster holds something other than class values.
@@ -58,9 +62,9 @@ def raster_classes(paths: Sequence[Path]) -> tuple[ClassInfo, ...]:
                 )
         _look_up(path, table)
     present.discard(BACKGROUND)
-    if not present:
+    if not present and not empty:
         raise DataError(f"{paths[0]} holds no class: every pixel is 0 or nodata.")
-    if min(present) < 0:
+    if min(present, default=0) < 0:
         raise DataError(
             f"{paths[0]} holds the class value {min(present)}; class values are whole numbers from 1, 0 is background."
         )
