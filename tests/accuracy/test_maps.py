@@ -15,7 +15,7 @@ import shapely
 from map_builders import CELL, LEFT, TOP, counted, raster_file
 
 import chipwright
-from chipwright.accuracy.objects import average_precision
+from chipwright.accuracy.objects import average_precision, compare_objects
 from chipwright.cli.evaluate import _map_text
 from chipwright.errors import DataError
 
@@ -130,3 +130,25 @@ def test_a_map_on_which_nothing_was_found_is_measured(tmp_path: Path) -> None:
     empty = chipwright.evaluate_map(found, raster_file(tmp_path / "truth.tif", np.zeros((40, 40), np.uint8)), tmp_path / "more")
     assert empty.metrics["accuracy"] == 1
     assert "No class occurs." in _map_text(empty)
+
+
+def test_classes_of_texts_are_compared_by_name(tmp_path: Path) -> None:
+    boxes: list[tuple[float, float, float, float]] = [(0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10)]
+    found = layer(
+        tmp_path / "found.gpkg", boxes, Class=["oak", "palm", "palm"], classvalue=[1, 2, 2], Confidence=[90.0, 80.0, 70.0]
+    )
+    truth = layer(tmp_path / "truth.gpkg", boxes[1:], species=["palm", "yew"])
+    result = chipwright.evaluate_map(found, truth, tmp_path / "out", class_value_field="species")
+    assert {row["class"]: (row["found"], row["false"], row["missed"]) for row in result.per_class} == {
+        "oak": (0, 1, 0), "palm": (1, 1, 0), "yew": (0, 0, 1),
+    }  # fmt: skip
+    compared = compare_objects(found, truth, class_value_field="Class", reference_class_value_field="species")
+    assert compared.matched.tolist() == [-1, 0, -1]
+
+
+def test_values_are_compared_where_the_reference_holds_numbers(tmp_path: Path) -> None:
+    boxes: list[tuple[float, float, float, float]] = [(0, 0, 10, 10), (20, 0, 30, 10)]
+    found = layer(tmp_path / "found.gpkg", boxes, Class=["b", "a"], classvalue=[3, 7])
+    for name, values in (("numbers", [3, 7]), ("texts", ["3", "7"])):
+        truth = layer(tmp_path / f"{name}.gpkg", boxes, classvalue=values)
+        assert compare_objects(found, truth).matched.tolist() == [0, 1]
