@@ -12,7 +12,7 @@ import pyogrio
 import pytest
 import rasterio
 import shapely
-from map_builders import CELL, LEFT, TOP, counted, raster_file
+from map_builders import CELL, LEFT, TOP, counted, echo, raster_file
 
 import chipwright
 from chipwright.accuracy.objects import average_precision, compare_objects
@@ -152,3 +152,19 @@ def test_values_are_compared_where_the_reference_holds_numbers(tmp_path: Path) -
     for name, values in (("numbers", [3, 7]), ("texts", ["3", "7"])):
         truth = layer(tmp_path / f"{name}.gpkg", boxes, classvalue=values)
         assert compare_objects(found, truth).matched.tolist() == [0, 1]
+
+
+def test_polygons_of_texts_are_compared_with_a_map_by_its_names(tmp_path: Path) -> None:
+    model = echo(1, 2, 3)  # called Class 1, Class 2 and Class 3
+    pixels = np.zeros((40, 40), np.uint8)
+    pixels[:10], pixels[10:20] = 2, 3
+    chipwright.predict(model, raster_file(tmp_path / "in.tif", pixels), tmp_path / "found.tif", padding=8)
+    boxes: list[tuple[float, float, float, float]] = [(0, 0, 40, 10), (0, 10, 40, 15), (0, 15, 40, 20)]
+    truth = layer(tmp_path / "truth.gpkg", boxes, kind=["class 2", "Class 3", "Water"])
+    result = chipwright.evaluate_map(tmp_path / "found.tif", truth, tmp_path / "out", class_value_field="kind")
+    rows = {row["class"].casefold(): row for row in result.per_class}
+    assert rows["class 2"]["IoU"] == 1
+    assert rows["class 3"]["IoU"] == pytest.approx(0.5)
+    assert rows["water"]["IoU"] == 0
+    same = chipwright.evaluate_map(tmp_path / "found.tif", tmp_path / "found.tif", tmp_path / "same")
+    assert [row["class"] for row in same.per_class] == ["Class 2", "Class 3"]

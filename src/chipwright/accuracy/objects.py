@@ -116,7 +116,7 @@ def compare_objects(
     """
     truth = read_features(reference, reference_class_value_field)
     found, scores = _predictions(predicted, class_value_field, confidence_field, truth)
-    found, truth = _alike(found, truth)
+    found, truth = alike(found, truth)
     truth = truth.in_system(found.crs)
     if mask is not None:
         area = shapely.union_all(read_features(mask, classes=False).in_system(found.crs).shapes)
@@ -163,21 +163,21 @@ def _predictions(
     except (DataSourceError, DataLayerError, OSError) as error:
         raise DataError(f"{path} cannot be read as a layer of objects: {error}.") from error
     found = read_features(path, class_field)
-    if class_field is None and _named(truth) and NAME_FIELD in names:
+    if class_field is None and named(truth) and NAME_FIELD in names:
         by_name = read_features(path, names[NAME_FIELD])
         if set(by_name.texts) & set(truth.texts):
             found = by_name
     return found, _scores(path, found, confidence_field)
 
 
-def _named(features: Features) -> bool:
+def named(features: Features) -> bool:
     """Return whether classes are told by names: values of texts count within their file alone."""
     return any(not text.isdecimal() for text in features.texts)
 
 
-def _alike(found: Features, truth: Features) -> tuple[Features, Features]:
+def alike(found: Features, truth: Features) -> tuple[Features, Features]:
     """Return both with one value for each name where both files give names."""
-    if not (found.texts and truth.texts and (_named(found) or _named(truth))):
+    if not (found.texts and truth.texts and (named(found) or named(truth))):
         return found, truth
     values = {text: value for value, text in enumerate(sorted({*found.texts, *truth.texts}), 1)}
 
