@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from chipwright.package.functions.object_detector import ChipwrightObjectDetector
+from chipwright.package.functions.pixel_classifier import ChipwrightPixelClassifier
 from chipwright.package.functions.shared import RasterFunction
 
 
@@ -46,3 +47,16 @@ def test_objects_on_ground_without_data_are_none() -> None:
     found = function.vectorize(raster_pixels=np.ones((1, 64, 64), np.uint8), raster_mask=mask)
     (feature,) = json.loads(found["output_vectors"])["features"]
     assert feature["geometry"]["rings"][0][0] == [4, 4]
+
+
+def test_dates_that_hold_nodata_are_missing_from_a_time_series() -> None:
+    pixels = np.full((6, 1, 4), 7, np.int16)
+    pixels[2:4, 0, 1] = -1
+    pixels[4, 0, 2] = -1  # one variable alone is a value
+    held = np.array([[True, True, True, False]])
+    plain = made(ChipwrightPixelClassifier, fill=[None] * 6).filled(pixels, held)
+    assert np.isnan(plain).sum() == 6
+    found = made(ChipwrightPixelClassifier, fill=[None] * 6, missing={"value": -1.0, "bands": 2}).filled(pixels, held)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(np.isnan(found)[:, 0, :3].nonzero(), [[2, 3], [1, 1]])
+    assert np.isnan(found[:, 0, 3]).all()
