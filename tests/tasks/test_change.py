@@ -1,6 +1,7 @@
 """Change detection: what a sample holds, what counts, and what is said of unsuitable data."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from chipwright import catalog, console
 from chipwright.chips.chipset import IGNORE, ChipSet, ClassInfo
 from chipwright.chips.folders import read_chips
 from chipwright.chips.reading import ChipReader
+from chipwright.evaluation import _suited
 from chipwright.normalization import choose_normalization
 from chipwright.spec import ModelSpec, Normalization
 from chipwright.tasks.base import Normalize
@@ -160,6 +162,17 @@ def test_values_that_are_declared_to_mean_no_data_are_no_change(tmp_path: Path) 
     mask = drawn(task_of(chips), chips)["mask"]
     expected = np.select([label == 255, label > 0], [IGNORE, 1], 0)
     np.testing.assert_array_equal(mask, expected)
+
+
+def test_a_model_is_measured_on_labels_of_another_value(tmp_path: Path) -> None:
+    learnt = task_of(read_chips([change_pairs(tmp_path / "learnt", value=1)]))
+    others = read_chips([change_pairs(tmp_path / "others", value=255, classes=[(255, "Built")])])
+    model: Any = SimpleNamespace(name="change", spec=learnt.spec, type=catalog.find("CHANGEDETECTOR"))
+    suited = _suited(others, model)
+    assert not any("does not know" in text for text in suited.account.warnings)
+    label = ChipReader(None).label(others.chips[0])
+    assert (label == 255).any()
+    np.testing.assert_array_equal(drawn(learnt, suited)["mask"], (label == 255).astype(np.int16))
 
 
 def test_dates_of_different_bands_are_refused(tmp_path: Path) -> None:
