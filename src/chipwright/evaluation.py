@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from chipwright import console
-from chipwright.chips.chipset import ChipSet
+from chipwright.chips.chipset import BACKGROUND, Chip, ChipSet, ClassInfo
 from chipwright.chips.folders import read_chips
+from chipwright.chips.formats import change_pairs
 from chipwright.chips.reading import ChipReader
 from chipwright.engine.feed import Feed, choose_workers
 from chipwright.engine.measure import example_panels, measure
@@ -86,32 +89,79 @@ def _suited(chips: ChipSet, model: Model) -> ChipSet:
             f"{model.name} was trained on {len(spec.bands)} bands of {spec.dtype}, but the chips have "
             f"{len(chips.bands)} bands of {chips.dtype}."
         )
-    _check_others(chips, model)
-    known = {info.value for info in spec.classes}
-    strange = [info for info in chips.classes if info.value not in known and info.value != 0]
+    _check_kind(chips, model)
+    learnt, given = spec.second, chips.second
+    if learnt and given and (len(learnt.bands), learnt.dtype) != (len(given.bands), given.dtype):
+        raise DataError(
+            f"{model.name} was trained on second images of {len(learnt.bands)} bands of {learnt.dtype}, but those of the chips "
+            f"have {len(given.bands)} bands of {given.dtype}."
+        )
+    values, strange = _meant(chips.classes, spec.classes)
     account = replace(chips.account, warnings=list(chips.account.warnings))
+    if chips.format == change_pairs.KEYWORD:  # every value but 0 is the one class
+        change = next(info.value for info in spec.classes if info.value != BACKGROUND)
+        values, strange = {info.value: change for info in chips.classes if info.value != BACKGROUND}, []
+    elif any(chip.label is not None for chip in chips.chips):  # what stands in rasters is not renumbered
+        known = {info.value for info in spec.classes}
+        strange = [info for info in chips.classes if info.value not in known and info.value != BACKGROUND]
+        others = [info for info in chips.classes if info not in strange and values[info.value] != info.value]
+        if others:
+            account.warnings.append(
+                f"The labels have other values than the model for classes of the same names, and values count: "
+                f"{listed(f'{info.name} is {info.value} in the labels' for info in others)}."
+            )
+        values = {}
     if strange:
         names = listed(f"{info.name} ({info.value})" for info in strange)
         account.warnings.append(f"The model does not know these classes, which are left out of the figures: {names}.")
+    if any(value != new for value, new in values.items()):
+        chips = replace(chips, chips=tuple(_renumbered(chip, values) for chip in chips.chips))
     return replace(chips, classes=spec.classes, account=account)
 
 
-def _check_others(chips: ChipSet, model: Model) -> None:
-    """Raise `DataError` where what lies beside the first images is not what the model learnt from."""
-    spec = model.spec
+def _check_kind(chips: ChipSet, model: Model) -> None:
+    """Raise `DataError` where other things lie beside the first images than the model learnt from."""
     classes = model.task.rasters[0].categorical
-    learnt = _beside(spec.second is not None, classes)
+    learnt = _beside(model.spec.second is not None, classes)
     given = _beside(chips.second is not None, classes and any(chip.label is not None for chip in chips.chips))
     if learnt != given:
         raise DataError(f"{model.name} was trained on {learnt}, but the chips are {given}. Give chips of the same kind.")
-    if spec.second is None or chips.second is None:
-        return
-    was, now = (f"{len(images.bands)} x {images.dtype}" for images in (spec.second, chips.second))
-    if was != now:
-        raise DataError(
-            f"The second images that {model.name} was trained on have {was} (bands x pixel type), but the chips' have {now}."
-        )
 
 
 def _beside(second: bool, classes: bool) -> str:
     return "pairs of images" if second else "images with maps of classes" if classes else "single images"
+
+
+def _meant(given: Sequence[ClassInfo], known: Sequence[ClassInfo]) -> tuple[dict[int, int], list[ClassInfo]]:
+    """Return (the model's value for each value of the chips, the chips' classes that the model does not know).
+
+    Classes are the same if they have one name, in any case, else one value: folders without metadata number their classes by
+    themselves. Unknown ones get values that no class of the model has.
+    """
+    by_name = {info.name.casefold(): info.value for info in known}
+    named = {info.value: by_name[info.name.casefold()] for info in given if info.name.casefold() in by_name}
+    left = {info.value for info in known} - set(named.values())
+    free = max((info.value for info in (*given, *known)), default=0)
+    values, strange = dict(named), []
+    for info in given:
+        if info.value in named:
+            continue
+        if info.value in left or info.value == BACKGROUND:
+            values[info.value] = info.value
+        else:
+            free += 1
+            values[info.value] = free
+            strange.append(info)
+    return values, strange
+
+
+def _renumbered(chip: Chip, values: Mapping[int, int]) -> Chip:
+    """Return a chip with other class values."""
+    boxes = chip.box_values
+    return replace(
+        chip,
+        values=tuple(sorted({values.get(value, value) for value in chip.values})),
+        box_values=None if boxes is None else np.array([values.get(value, value) for value in boxes.tolist()], np.int64),
+        masks=tuple((values.get(value, value), path) for value, path in chip.masks),
+        pixels=tuple(sorted((values.get(value, value), count) for value, count in chip.pixels)),
+    )

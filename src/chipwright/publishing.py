@@ -80,9 +80,8 @@ def publish(setup: Setup, result: FitResult, validation: Sequence[Any], precisio
     )
     out_model_file = folder / f"{name}.dlpk"
     if result.accelerator.is_main_process:
-        exported = [folder / f"{name}.onnx", folder / f"{name}_qgis.onnx"]  # this network may not export
-        for old in [*folder.glob("*.emd"), *folder.glob("*.dlpk"), *folder.glob("Chipwright*.py"), *exported]:
-            old.unlink(missing_ok=True)
+        for old in [*folder.glob("*.emd"), *folder.glob("*.dlpk")]:
+            old.unlink()
         write_report(folder, record)
         facts = {
             "learning_rate": progress.learning_rate,

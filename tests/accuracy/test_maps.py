@@ -12,10 +12,11 @@ import pyogrio
 import pytest
 import rasterio
 import shapely
-from map_builders import CELL, LEFT, TOP, counted, raster_file
+from map_builders import CELL, LEFT, TOP, counted, echo, raster_file
 
 import chipwright
-from chipwright.accuracy.objects import average_precision
+from chipwright.accuracy.objects import average_precision, compare_objects
+from chipwright.cli.evaluate import _map_text
 from chipwright.errors import DataError
 
 
@@ -118,3 +119,52 @@ def test_maps_of_other_places_have_nothing_in_common(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Objects are compared with polygons"):
         chipwright.evaluate_map(layer(tmp_path / "o.gpkg", [(0, 0, 9, 9)], classvalue=[1]), found, tmp_path / "out")
     assert not (tmp_path / "out" / "errors.tif").exists()
+
+
+def test_a_map_on_which_nothing_was_found_is_measured(tmp_path: Path) -> None:
+    found = raster_file(tmp_path / "found.tif", np.zeros((40, 40), np.uint8))
+    truth = layer(tmp_path / "truth.gpkg", [(0, 0, 10, 40)], classvalue=[2])
+    result = chipwright.evaluate_map(found, truth, tmp_path / "out")
+    assert result.metrics["accuracy"] == pytest.approx(0.75)
+    assert result.per_class[0]["recall"] == 0
+    empty = chipwright.evaluate_map(found, raster_file(tmp_path / "truth.tif", np.zeros((40, 40), np.uint8)), tmp_path / "more")
+    assert empty.metrics["accuracy"] == 1
+    assert "No class occurs." in _map_text(empty)
+
+
+def test_classes_of_texts_are_compared_by_name(tmp_path: Path) -> None:
+    boxes: list[tuple[float, float, float, float]] = [(0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10)]
+    found = layer(
+        tmp_path / "found.gpkg", boxes, Class=["oak", "palm", "palm"], classvalue=[1, 2, 2], Confidence=[90.0, 80.0, 70.0]
+    )
+    truth = layer(tmp_path / "truth.gpkg", boxes[1:], species=["palm", "yew"])
+    result = chipwright.evaluate_map(found, truth, tmp_path / "out", class_value_field="species")
+    assert {row["class"]: (row["found"], row["false"], row["missed"]) for row in result.per_class} == {
+        "oak": (0, 1, 0), "palm": (1, 1, 0), "yew": (0, 0, 1),
+    }  # fmt: skip
+    compared = compare_objects(found, truth, class_value_field="Class", reference_class_value_field="species")
+    assert compared.matched.tolist() == [-1, 0, -1]
+
+
+def test_values_are_compared_where_the_reference_holds_numbers(tmp_path: Path) -> None:
+    boxes: list[tuple[float, float, float, float]] = [(0, 0, 10, 10), (20, 0, 30, 10)]
+    found = layer(tmp_path / "found.gpkg", boxes, Class=["b", "a"], classvalue=[3, 7])
+    for name, values in (("numbers", [3, 7]), ("texts", ["3", "7"])):
+        truth = layer(tmp_path / f"{name}.gpkg", boxes, classvalue=values)
+        assert compare_objects(found, truth).matched.tolist() == [0, 1]
+
+
+def test_polygons_of_texts_are_compared_with_a_map_by_its_names(tmp_path: Path) -> None:
+    model = echo(1, 2, 3)  # called Class 1, Class 2 and Class 3
+    pixels = np.zeros((40, 40), np.uint8)
+    pixels[:10], pixels[10:20] = 2, 3
+    chipwright.predict(model, raster_file(tmp_path / "in.tif", pixels), tmp_path / "found.tif", padding=8)
+    boxes: list[tuple[float, float, float, float]] = [(0, 0, 40, 10), (0, 10, 40, 15), (0, 15, 40, 20)]
+    truth = layer(tmp_path / "truth.gpkg", boxes, kind=["class 2", "Class 3", "Water"])
+    result = chipwright.evaluate_map(tmp_path / "found.tif", truth, tmp_path / "out", class_value_field="kind")
+    rows = {row["class"].casefold(): row for row in result.per_class}
+    assert rows["class 2"]["IoU"] == 1
+    assert rows["class 3"]["IoU"] == pytest.approx(0.5)
+    assert rows["water"]["IoU"] == 0
+    same = chipwright.evaluate_map(tmp_path / "found.tif", tmp_path / "found.tif", tmp_path / "same")
+    assert [row["class"] for row in same.per_class] == ["Class 2", "Class 3"]

@@ -168,7 +168,7 @@ def test_the_row_says_what_it_is(model: ModelType) -> None:
     fields = model.arguments.model_fields
     assert {"chip_size", "monitor"} <= set(fields)
     assert all(field.description for field in fields.values())
-    assert {"ModelType", "ModelName"} <= set(model.emd)
+    assert {"ModelConfiguration", "ModelType", "ModelName"} <= set(model.emd)
 
 
 @pytest.mark.parametrize("bands", [1, 3, 4, 13])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -128,3 +129,66 @@ def test_the_accuracy_of_objects_is_a_table_and_a_page(tmp_path: Path) -> None:
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
     strict = ia.ComputeAccuracyForObjectDetection(found, truth, tmp_path / "strict.csv", min_iou=0.95)
     assert [row["True_Positive"] for row in strict.rows] == [0, 1, 1]
+
+
+def test_options_beyond_the_reference_s_win_over_the_environment(tmp_path: Path, loaded: Any) -> None:
+    raster = raster_file(tmp_path / "in.tif", counted((40, 40), 4))
+    out = tmp_path / "out.tif"
+    out.write_bytes(b"old")
+    with pytest.raises(OptionError, match="exists"):
+        ia.ClassifyPixelsUsingDeepLearning(raster, "toy.dlpk", out_raster=out)
+    ia.ClassifyPixelsUsingDeepLearning(raster, "toy.dlpk", out_raster=out, overwrite=True, processor_type="CPU")
+    with rasterio.open(out) as file:
+        assert file.width == 40
+    ia.ClassifyPixelsUsingDeepLearning(raster, "toy.dlpk", out_raster=out, overwrite=True, cell_size=2 * CELL)
+    with rasterio.open(out) as file:
+        assert file.width == 20
+
+
+def test_rasters_of_one_name_are_told_before_anything_is_written(tmp_path: Path, loaded: Any) -> None:
+    for folder, name in (("a", "x.tif"), ("b", "X.tif")):
+        (tmp_path / folder).mkdir()
+        raster_file(tmp_path / folder / name, counted((40, 40), 4))
+    given = [[tmp_path / "a", tmp_path / "b"], "toy.dlpk", None, "PROCESS_ITEMS_SEPARATELY", tmp_path / "out"]
+    with pytest.raises(OptionError, match="Two rasters are called X"):
+        ia.ClassifyPixelsUsingDeepLearning(*given)
+    assert not [*(tmp_path / "out").glob("*")]
+    given[0] = [tmp_path / "a"]
+    with pytest.raises(OptionError, match=r"a folder of rasters, .*; they need not be saved"):
+        ia.ClassifyPixelsUsingDeepLearning(*given).save(tmp_path / "more.tif")
+
+
+def test_with_nms_what_is_there_is_not_replaced_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes = [(0, 0, 10, 10), (1, 0, 11, 10)]
+
+    def predict(model: Any, rasters: Any, out: Path, **_: Any) -> Any:
+        return SimpleNamespace(outputs=(layer(out, boxes, Confidence=[60.0, 90.0], classvalue=[1, 1]),), counts={"tree": 2})
+
+    monkeypatch.setattr("chipwright.api.predict", predict)
+    out = tmp_path / "out.gpkg"
+    given = ["in.tif", out, "toy.dlpk", None, "NMS", "Confidence", "Class"]
+    assert ia.DetectObjectsUsingDeepLearning(*given, "0.9").count == 2
+    with pytest.raises(OptionError, match="exists"):
+        ia.DetectObjectsUsingDeepLearning(*given)
+    with pytest.raises(OptionError, match="max_overlap_ratio is 'half'; expected a number from 0 to 1"):
+        ia.DetectObjectsUsingDeepLearning(*given, "half", overwrite=True)
+    assert ia.DetectObjectsUsingDeepLearning(*given, "#", overwrite=True).count == 1
+
+
+def test_numbers_that_are_none_get_one_sentence(tmp_path: Path) -> None:
+    source = layer(tmp_path / "in.gpkg", [(0, 0, 10, 10)], Confidence=[60.0], classvalue=[1])
+    with pytest.raises(OptionError, match="max_overlap_ratio is 2; expected a number from 0 to 1"):
+        ia.NonMaximumSuppression(source, "Confidence", tmp_path / "out.gpkg", None, 2)
+    with pytest.raises(OptionError, match="min_iou is 'x'; expected a number from 0 to 1"):
+        ia.ComputeAccuracyForObjectDetection(source, source, tmp_path / "table.csv", min_iou="x")
+
+
+def test_another_name_of_a_field_is_said_to_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = SimpleNamespace(outputs=(tmp_path / "out.gpkg",), counts={})
+    monkeypatch.setattr("chipwright.api.predict", lambda *_, **__: done)
+    ia.DetectObjectsUsingDeepLearning("in.tif", tmp_path / "out.gpkg", "toy.dlpk", None, "NO_NMS", "confidence", "Kind")
+    told = capsys.readouterr().err
+    assert "class_value_field 'Kind' changes nothing: the field is Class or classvalue." in told
+    assert "confidence_score_field" not in told

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from extras import require_openmmlab
 
 from chipwright import catalog
-from chipwright.chips.chipset import ChipSet
+from chipwright.chips.chipset import Chip, ChipSet
 from chipwright.chips.folders import read_chips
 from chipwright.chips.reading import ChipReader
 from chipwright.engine.devices import choose_precision, start_accelerator
@@ -61,6 +62,26 @@ def test_classes_of_eight_chips_are_learnt_by_heart_by_openmmlabs_networks(name:
     # from random weights, on the middle of the chips: a whole one takes one core four times as long
     scalars = learnt("MMSEGMENTATION", chips.subset(range(0, 200, 25)), 160, data, model=name, chip_size=128)
     assert scalars["miou"] > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "steps"), [("cascade_rcnn", 80), ("fcos", 120), ("vfnet", 80)])
+def test_objects_in_the_middle_of_eight_chips_are_learnt_by_heart_by_openmmlabs_networks(
+    name: str, steps: int, data: Path
+) -> None:
+    require_openmmlab()
+    chips, size = read_chips([data / "voc_palm"]), 128
+    filled = [index for index, chip in enumerate(chips.chips) if whole_in_the_middle(chip, size)]
+    chips = chips.subset(filled[:: len(filled) // 8][:8])
+    # from random weights: a whole chip takes one core twelve times as long
+    assert learnt("MMDETECTION", chips, steps, data, model=name, chip_size=size)["average_precision"] > 0.95
+
+
+def whole_in_the_middle(chip: Chip, size: int) -> bool:
+    """Return whether the middle `size` x `size` pixels show a whole object."""
+    assert chip.boxes is not None
+    low = np.array([chip.width - size, chip.height - size] * 2) / 2
+    return bool(((chip.boxes >= low) & (chip.boxes <= low + size)).all(1).any())
 
 
 @pytest.mark.slow

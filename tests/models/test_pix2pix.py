@@ -133,13 +133,3 @@ def test_a_missing_file_of_perceptual_weights_is_not_taken_for_a_backbones(tmp_p
     chips = pair_builders.translated_scenes(tmp_path / "chips", 4, 32)
     with pytest.raises(chipwright.OptionError, match="The weights of VGG19 are 'gone"):
         train(chips, tmp_path / "model", {"perceptual_loss": True, "perceptual_weights": "gone.pth"})
-
-
-def test_of_a_model_that_is_replaced_no_network_stays_behind(tmp_path: Path) -> None:
-    chips = pair_builders.translated_scenes(tmp_path / "chips", 4, 32)
-    train(chips, tmp_path / "model", batch_size=1)
-    left = [tmp_path / "model" / name for name in ("model.onnx", "model_qgis.onnx", "ChipwrightPixelClassifier.py")]
-    for path in left:
-        path.write_text("of the former model", encoding="utf-8")
-    train(chips, tmp_path / "model", batch_size=1, overwrite=True)
-    assert not any(path.exists() for path in left)

@@ -182,7 +182,7 @@ def test_chips_of_another_kind_than_learnt_from_are_refused_in_measuring(tmp_pat
     for model, chips, said in (
         ("paired", alone, "was trained on pairs of images, but the chips are single images"),
         ("paired", labels, "was trained on pairs of images, but the chips are single images"),
-        ("paired", other, r"have 3 x uint8 \(bands x pixel type\), but the chips' have 1 x uint8"),
+        ("paired", other, "second images of 3 bands of uint8, but those of the chips have 1 bands of uint8"),
         ("thematic", pairs, "was trained on images with maps of classes, but the chips are pairs of images"),
         ("thematic", alone, "was trained on images with maps of classes, but the chips are single images"),
     ):

@@ -165,6 +165,24 @@ def test_declared_nodata_is_missing_on_the_dates_that_hold_it(tmp_path: Path) ->
     assert np.isnan(filled[:, 0, 0]).tolist() == [False, False, True, True, False, False, False, False]
 
 
+def test_declared_nodata_of_some_dates_is_missing_though_every_pixel_has_some_data(tmp_path: Path) -> None:
+    folder = seasons(tmp_path, dtype="uint8")
+    plain = read_chips([folder]).chips[0]
+    image = np.maximum(ChipReader(None).image(plain), 1)
+    image[2:4, :3] = 0
+    write_raster(plain.image, image, nodata=0)
+    chips = replace(read_chips([folder]), nodata=0.0)
+    task, reader = task_of(chips), ChipReader.of(chips)
+    chip = next(chip for chip in chips.chips if chip.image == plain.image)
+    assert reader.valid(chip) is None
+    drawn = task.draw(chip, reader, np.random.default_rng(0), False)
+    assert np.isnan(drawn["image"][2:4, :3]).all()
+    assert np.isnan(drawn["image"]).sum() == np.isnan(drawn["image"][2:4, :3]).sum()
+    assert not drawn["held"][1, :3].any()
+    np.testing.assert_array_equal(task.sample([image], [None])["image"], drawn["image"])
+    assert task.host_facts()["missing"] == {"value": 0.0, "bands": 2}
+
+
 def test_what_a_files_own_mask_takes_out_is_missing_on_all_dates(tmp_path: Path) -> None:
     chips = read_chips([seasons(tmp_path, dtype="uint8")])
     valid = np.array([[True, False]])

@@ -145,6 +145,19 @@ def test_saving_removes_the_archive_of_the_model_before(saved: Saver) -> None:
     assert not (folder / "trees.dlpk").exists()
 
 
+@pytest.mark.parametrize("keys", [{}, {"ChipwrightFunction": {"onnx": "trees.onnx"}}])
+def test_saving_removes_what_other_programs_had_of_the_model_before(saved: Saver, keys: dict[str, Any]) -> None:
+    folder = saved()
+    made = ("trees.onnx", "trees_qgis.onnx", "ChipwrightPixelClassifier.py")
+    for name in (*made, "mine.onnx", "notes.py"):
+        (folder / name).write_text("of the model before, or the function that was just written")
+    save_package(folder, "trees", make_spec(), make_state(1), KEYS | keys, {})
+    left = {name for name in made if (folder / name).exists()}
+    assert left == ({"trees.onnx", "ChipwrightPixelClassifier.py"} if keys else set())
+    assert (folder / "mine.onnx").exists()
+    assert (folder / "notes.py").exists()
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "..", "C:model", "a\\b"])
 def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(PackageError, match="no name for a model"):

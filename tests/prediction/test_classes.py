@@ -276,3 +276,16 @@ def test_probabilities_that_there_are_not_leave_nothing_behind(tmp_path: Path) -
             probabilities=tmp_path / "p.tif", padding=8,
         )  # fmt: skip
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
+
+
+def test_bands_in_another_order_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = echo(3, 7, 9, bands=2)
+    raster = raster_file(tmp_path / "in.tif", np.stack([counted((40, 40), 4)] * 2))
+    with rasterio.open(raster, "r+") as file:
+        file.descriptions = ("band_2", "Band_1")
+    api.predict(model, raster, tmp_path / "out.tif", padding=8)
+    assert "in another order (band_2 and Band_1) than the training chips (Band_1 and Band_2)" in capsys.readouterr().err
+    with rasterio.open(raster, "r+") as file:
+        file.descriptions = ("Red", "Green")
+    api.predict(model, raster, tmp_path / "more.tif", padding=8)
+    assert "order" not in capsys.readouterr().err

@@ -1,13 +1,16 @@
 """Windows gathered into batches."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from map_builders import CELL, LEFT, TOP, counted, echo, raster_file
+import rasterio
+import torch
+from map_builders import CELL, LEFT, TOP, Echo, counted, echo, raster_file
 
 from chipwright import api
-from chipwright.errors import OptionError
+from chipwright.errors import ChipwrightError, OptionError
 from chipwright.prediction.source import Source
 from chipwright.prediction.stream import Seen, batched
 from chipwright.prediction.windows import Window
@@ -50,3 +53,34 @@ def test_cells_larger_than_the_raster_are_refused(tmp_path: Path) -> None:
         api.predict(echo(3, 7, 9), raster, tmp_path / "out.tif", cell_size=120)
     extent = (LEFT, TOP - 50 * CELL, LEFT + 80 * CELL, TOP)
     assert api.predict(echo(3, 7, 9), raster, tmp_path / "out.tif", cell_size=100, padding=8, extent=extent).pixels == 1
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_batches_that_memory_does_not_hold_are_halved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    forward, sizes = Echo.forward, []
+
+    def cramped(self: Any, images: Any) -> Any:
+        if len(images) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
+        sizes.append(len(images))
+        return forward(self, images)
+
+    monkeypatch.setattr(Echo, "forward", cramped)
+    indices = counted((200, 300), 4)
+    raster = raster_file(tmp_path / "in.tif", indices)
+    given: dict[str, Any] = {"tile_size": 64, "padding": 8, "batch_size": 5}
+    api.predict(echo(3, 7, 9), raster, tmp_path / "out.tif", **given)
+    with rasterio.open(tmp_path / "out.tif") as file:
+        np.testing.assert_array_equal(file.read(1), np.array([0, 3, 7, 9])[indices])
+    assert max(sizes) == most
+
+
+def test_memory_that_holds_no_window_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cramped(self: Any, images: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
+
+    monkeypatch.setattr(Echo, "forward", cramped)
+    raster = raster_file(tmp_path / "in.tif", counted((64, 64), 4))
+    with pytest.raises(ChipwrightError, match=r"a single window of 64 x 64 pixels\. Choose smaller ones"):
+        api.predict(echo(3, 7, 9), raster, tmp_path / "out.tif", tile_size=64, padding=8)
+    assert not (tmp_path / "out.tif").exists()

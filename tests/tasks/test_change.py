@@ -1,6 +1,7 @@
 """Change detection: what a sample holds, what counts, and what is said of unsuitable data."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from chipwright import catalog, console
 from chipwright.chips.chipset import IGNORE, ChipSet, ClassInfo
 from chipwright.chips.folders import read_chips
 from chipwright.chips.reading import ChipReader
+from chipwright.evaluation import _suited
 from chipwright.normalization import choose_normalization
 from chipwright.spec import ModelSpec, Normalization
 from chipwright.tasks.base import Normalize
@@ -138,6 +140,39 @@ def test_several_classes_are_one_change(tmp_path: Path) -> None:
     chips = read_chips([change_pairs(tmp_path, value=2, classes=[(1, "Built"), (2, "Felled")])])
     catalog.find("CHANGEDETECTOR").check(chips, catalog.find("CHANGEDETECTOR").arguments())
     assert (drawn(task_of(chips), chips)["mask"] == 1).any()
+
+
+def test_every_value_but_0_is_change_in_the_mask(tmp_path: Path) -> None:
+    change_pairs(tmp_path, classes=[(1, "Built"), (2, "Felled")])
+    label = np.zeros((32, 32), np.uint8)
+    label[:8], label[8:12], label[12:14] = 1, 2, 200
+    write_raster(tmp_path / "labels/000000000000.tif", label)
+    chips = read_chips([tmp_path])
+    mask = drawn(task_of(chips), chips)["mask"]
+    np.testing.assert_array_equal(mask, (label > 0).astype(np.int16))
+    assert dict(chips.chips[0].pixels)[1] == int((mask == 1).sum())
+
+
+def test_values_that_are_declared_to_mean_no_data_are_no_change(tmp_path: Path) -> None:
+    change_pairs(tmp_path)
+    label = np.zeros((32, 32), np.uint8)
+    label[:8], label[8:12], label[12:14] = 1, 255, 2
+    write_raster(tmp_path / "labels/000000000000.tif", label, nodata=255)
+    chips = read_chips([tmp_path])
+    mask = drawn(task_of(chips), chips)["mask"]
+    expected = np.select([label == 255, label > 0], [IGNORE, 1], 0)
+    np.testing.assert_array_equal(mask, expected)
+
+
+def test_a_model_is_measured_on_labels_of_another_value(tmp_path: Path) -> None:
+    learnt = task_of(read_chips([change_pairs(tmp_path / "learnt", value=1)]))
+    others = read_chips([change_pairs(tmp_path / "others", value=255, classes=[(255, "Built")])])
+    model: Any = SimpleNamespace(name="change", spec=learnt.spec, type=catalog.find("CHANGEDETECTOR"))
+    suited = _suited(others, model)
+    assert not any("does not know" in text for text in suited.account.warnings)
+    label = ChipReader(None).label(others.chips[0])
+    assert (label == 255).any()
+    np.testing.assert_array_equal(drawn(learnt, suited)["mask"], (label == 255).astype(np.int16))
 
 
 def test_dates_of_different_bands_are_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """How edges are measured, by cases that can be counted by hand."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from builders import classified_tiles
 import chipwright
 from chipwright import console
 from chipwright.chips.chipset import IGNORE, ClassInfo
+from chipwright.errors import MissingExtra
 from chipwright.tasks.edge_metrics import EdgeCounts, count_edges, edge_figures, thinned, thinned_truth
 from chipwright.tasks.edges import EdgeMetrics
 from chipwright.tasks.pixel_classes import PixelClasses
@@ -147,3 +149,9 @@ def test_edges_are_learnt_and_put_on_maps_by_their_class_value(tmp_path: Path) -
     map_ = model.predict([np.zeros((3, 64, 64), np.uint8)])[0]
     assert map_.shape == (64, 64)
     assert set(np.unique(model.task.class_values(map_))) <= {0, 7}  # type: ignore[attr-defined]
+
+
+def test_measuring_without_scikit_image_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage.morphology", None)
+    with pytest.raises(MissingExtra, match=r'needs the extra "roads"'):
+        count_edges(np.zeros((8, 8), np.float32), np.eye(8))

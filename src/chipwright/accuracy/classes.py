@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from chipwright import console
+from chipwright.accuracy.objects import named
 from chipwright.chips.chipset import BACKGROUND, IGNORE, ClassInfo
 from chipwright.chips.reading import valid_pixels, whole_numbers
 from chipwright.errors import DataError
 from chipwright.files import whole_file
+from chipwright.raster.features import Features
 from chipwright.raster.grid import Tile
 from chipwright.raster.imagery import Imagery, rasters_in
-from chipwright.raster.label_rasters import is_raster, raster_classes
+from chipwright.raster.label_rasters import attribute_names, is_raster, raster_classes
 from chipwright.raster.truth import PolygonTruth
 from chipwright.raster.vector_files import read_features
 from chipwright.tasks.base import Evaluation
@@ -53,7 +56,8 @@ def compare_classes(
     """Count a predicted map's pixels by predicted and by true class.
 
     Where the prediction holds no data, nothing is counted. A reference raster counts where it holds data; of reference polygons
-    the ground that none covers is background (value 0), as in the export of training data.
+    the ground that none covers is background (value 0), as in the export of training data. Classes are told apart by their
+    values, or by their names where the polygons' are texts and the prediction's attribute table names its own.
 
     Args:
         predicted: raster of class values.
@@ -70,8 +74,8 @@ def compare_classes(
         if len(found.bands) != 1:
             raise DataError(f"{predicted} has {len(found.bands)} bands; a map of classes has one.")
         grid = found.grid
-        truth = _Truth(reference, found, class_value_field)
-        table = {info.value: info for info in (*raster_classes(files), *truth.classes)}
+        truth = _Truth(reference, found, files, class_value_field)
+        table = {info.value: info for info in (*raster_classes(files, empty=True), *truth.classes)}
         classes = PixelClasses.of([table[value] for value in sorted(table)])
         inside = None
         if mask is not None:
@@ -102,19 +106,20 @@ def compare_classes(
 class _Truth:
     """The reference on the grid of the prediction."""
 
-    def __init__(self, path: Path, found: Imagery, class_value_field: str | None) -> None:
+    def __init__(self, path: Path, found: Imagery, maps: Sequence[Path], class_value_field: str | None) -> None:
         self._imagery: Imagery | None = None
         self.classes: tuple[ClassInfo, ...]
         if is_raster(path):
             files = rasters_in(path)
-            self.classes = raster_classes(files)
+            self.classes = raster_classes(files, empty=True)
             self._imagery = Imagery(files, grid=found.grid, categorical=True)
             return
         features = read_features(path, class_value_field)
         placed = features.on(found.grid)
         if not len(placed):
             raise features.elsewhere(found.grid)
-        self.classes = features.classes
+        placed = _by_name(placed, maps)
+        self.classes = placed.classes
         self._polygons = PolygonTruth(placed)
 
     def indices(self, tile: Tile, classes: PixelClasses) -> NDArray[np.int16]:
@@ -125,6 +130,24 @@ class _Truth:
         known = valid_pixels(pixels, self._imagery.nodata, held)
         indices = classes.indices(whole_numbers(pixels[0]))
         return indices if known is None else np.where(known, indices, np.int16(IGNORE))
+
+
+def _by_name(features: Features, maps: Sequence[Path]) -> Features:
+    """Return features whose classes are texts with the values that maps give to these names; else as they are.
+
+    Texts that no map knows get values that none has.
+    """
+    known = {name.casefold(): value for path in maps for value, name in attribute_names(path).items()}
+    texts = [text.casefold() for text in features.texts]
+    if not named(features) or not set(texts) & set(known):
+        return features
+    free = max(known.values()) + 1
+    for at, text in enumerate(sorted(set(texts) - set(known))):
+        known[text] = free + at
+    values = np.array([known[text] for text in texts], np.int64)
+    infos = {info.name.casefold(): info for info in features.classes}
+    classes = [infos[text].model_copy(update={"value": known[text]}) for text in set(texts)]
+    return replace(features, values=values, classes=tuple(sorted(classes, key=attrgetter("value"))))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import pyogrio
 import shapely
 from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError, FieldError
-from rasterio.crs import CRS
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -25,6 +24,9 @@ from chipwright.tasks.detection_metrics import matches
 
 CONFIDENCE_FIELDS = ("confidence", "score", "scores", "probability")
 """Names under which scores are looked for, in any case."""
+
+NAME_FIELD = "class"
+"""Field in which predictions name their classes, in any case."""
 
 FOUND, FALSE, MISSED = "found", "false", "missed"
 
@@ -99,6 +101,9 @@ def compare_objects(
     Each predicted object, the best score first, takes that object of its class, of those not taken yet, which it overlaps most,
     if their IoU is `least_iou` at least: COCO's rule. Polygons overlap as they are, not by their boxes.
 
+    Classes are told apart by their values, or by their names where both files give names: those of the reference's field of
+    texts, and of the field `Class` that predictions have.
+
     Args:
         predicted, reference: vector files of polygons.
         class_value_field, reference_class_value_field: fields with the class; classvalue or value if not given.
@@ -110,7 +115,8 @@ def compare_objects(
         DataError, OptionError: for files or fields that cannot be used.
     """
     truth = read_features(reference, reference_class_value_field)
-    found, scores = _predictions(predicted, class_value_field, confidence_field, truth.crs)
+    found, scores = _predictions(predicted, class_value_field, confidence_field, truth)
+    found, truth = alike(found, truth)
     truth = truth.in_system(found.crs)
     if mask is not None:
         area = shapely.union_all(read_features(mask, classes=False).in_system(found.crs).shapes)
@@ -146,17 +152,42 @@ def average_precision(hits: NDArray[np.bool_], scores: NDArray[np.float64], trut
 
 
 def _predictions(
-    path: Path, class_field: str | None, confidence_field: str | None, truth_crs: CRS | None
+    path: Path, class_field: str | None, confidence_field: str | None, truth: Features
 ) -> tuple[Features, NDArray[np.float64]]:
     """Return predicted objects, perhaps none, and their scores."""
     try:
         if not pyogrio.read_info(path)["features"]:
             nothing = np.array([], object)
-            return Features(path, nothing, np.zeros(0, np.int64), (), crs=truth_crs), np.zeros(0)
+            return Features(path, nothing, np.zeros(0, np.int64), (), crs=truth.crs), np.zeros(0)
+        names = {str(name).lower(): str(name) for name in pyogrio.read_info(path)["fields"]}
     except (DataSourceError, DataLayerError, OSError) as error:
         raise DataError(f"{path} cannot be read as a layer of objects: {error}.") from error
     found = read_features(path, class_field)
+    if class_field is None and named(truth) and NAME_FIELD in names:
+        by_name = read_features(path, names[NAME_FIELD])
+        if set(by_name.texts) & set(truth.texts):
+            found = by_name
     return found, _scores(path, found, confidence_field)
+
+
+def named(features: Features) -> bool:
+    """Return whether classes are told by names: values of texts count within their file alone."""
+    return any(not text.isdecimal() for text in features.texts)
+
+
+def alike(found: Features, truth: Features) -> tuple[Features, Features]:
+    """Return both with one value for each name where both files give names."""
+    if not (found.texts and truth.texts and (named(found) or named(truth))):
+        return found, truth
+    values = {text: value for value, text in enumerate(sorted({*found.texts, *truth.texts}), 1)}
+
+    def renumbered(features: Features) -> Features:
+        own = np.array([values[text] for text in features.texts], np.int64)
+        before = dict(zip(features.values.tolist(), own.tolist(), strict=True))
+        classes = [info.model_copy(update={"value": before[info.value]}) for info in features.classes if info.value in before]
+        return replace(features, values=own, classes=tuple(sorted(classes, key=lambda info: info.value)))
+
+    return renumbered(found), renumbered(truth)
 
 
 def _scores(path: Path, found: Features, wanted: str | None) -> NDArray[np.float64]:

@@ -141,6 +141,8 @@ def _text(result: EvaluateResult) -> str:
 def _class_table(per_class: list[dict[str, Any]]) -> str:
     from chipwright.report.wording import capital, figure, metric
 
+    if not per_class:
+        return "No class occurs."
     names = list(per_class[0])
     rows = [[figure(name, row.get(name)) for name in names] for row in per_class]
     return columns(rows, [capital(metric(name).label) for name in names])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chipwright.errors import OptionError
 from chipwright.files import whole_file, write_text
+from chipwright.ia.environment import share
 from chipwright.ia.results import Folder, TableResult
 from chipwright.text_values import is_empty
 
@@ -41,9 +42,7 @@ def ComputeAccuracyForObjectDetection(
         raise OptionError(f"The accuracy table is written as .csv, not {table.suffix or 'without a suffix'} ({table}).")
     if report is not None and report.suffix.lower() != ".pdf":
         raise OptionError(f"The accuracy report is written as .pdf, not {report.suffix or 'without a suffix'} ({report}).")
-    least = 0.5 if is_empty(min_iou) else float(min_iou or 0)
-    if not 0 <= least <= 1:
-        raise OptionError(f"min_iou is {min_iou}; expected a number from 0 to 1.")
+    least = share("min_iou", min_iou, 0.5)
 
     from chipwright.accuracy.objects import compare_objects
     from chipwright.accuracy.run import table as as_table

@@ -46,6 +46,21 @@ env = Environment()
 """The environment settings in force."""
 
 
+def share(name: str, given: Any, default: float) -> float:
+    """Return a number from 0 to 1 that may be given as text.
+
+    Raises:
+        OptionError: for anything else.
+    """
+    try:
+        number = default if is_empty(given) else float(given)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise OptionError(f"{name} is {given!r}; expected a number from 0 to 1.")
+    return number
+
+
 @contextmanager
 def EnvManager(**settings: Any) -> Iterator[Environment]:
     """Set environment settings within a `with` block, as `arcpy.EnvManager` does."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from chipwright import console
 from chipwright.errors import OptionError, listed, suggestion
-from chipwright.ia.environment import env
+from chipwright.ia.environment import env, share
 from chipwright.ia.results import FeatureResult, Folder, RasterResult
 from chipwright.text_values import is_empty
 
@@ -19,14 +19,14 @@ _ARGUMENTS = {"padding": "padding", "batch_size": "batch_size", "threshold": "th
 _ARGUMENTS |= {"tile_size": "tile_size"}
 """Arguments of the reference's tools, and our options for them."""
 
-_SETTLED = {
+_UNUSED = {
     "exclude_pad_detections": "objects in the padding are always left to the window that sees them whole",
     "return_bboxes": "objects with masks come as outlines",
     "predict_background": "pixels of no class are 0",
     "test_time_augmentation": "every window is predicted once",
     "merge_policy": "every window is predicted once",
     "detailed_thematic": "there is one way to draw classes",
-    "score_threshold": "",
+    "score_threshold": "the least score is the argument threshold",
 }
 """Arguments that are accepted and change nothing, and why."""
 
@@ -55,8 +55,8 @@ def DetectObjectsUsingDeepLearning(
         in_model_definition: `.dlpk`, `.emd` or folder.
         arguments: `"padding 64;threshold 0.4;batch_size 4;nms_overlap 0.3;tile_size 512"`, pairs, or a dictionary.
         run_nms: NMS or NO_NMS, or a truth.
-        confidence_score_field: the scores are in `Confidence`, 0 to 100.
-        class_value_field: the classes are in `Class` and `classvalue`.
+        confidence_score_field: the scores are in `Confidence`, 0 to 100, whatever is given.
+        class_value_field: the classes are in `Class` and `classvalue`, whatever is given.
         max_overlap_ratio: IoU up to which two objects of a class may overlap, with NMS.
         processing_mode: PROCESS_AS_MOSAICKED_IMAGE.
         use_pixelspace: NO_PIXELSPACE.
@@ -68,20 +68,26 @@ def DetectObjectsUsingDeepLearning(
     """
     _only("processing_mode", processing_mode, "PROCESS_AS_MOSAICKED_IMAGE")
     _only("use_pixelspace", use_pixelspace, "NO_PIXELSPACE")
+    _settled("confidence_score_field", confidence_score_field, ("Confidence",))
+    _settled("class_value_field", class_value_field, ("Class", "classvalue"))
     from chipwright import api
+    from chipwright.option_reading import read_folders
+    from chipwright.prediction.work import check_output
     from chipwright.raster.suppression import suppress_file
     from chipwright.raster.vector_writing import driver_for
 
     out = Path(out_detected_objects)
     driver_for(out, "Objects")
-    options = _options(arguments) | beyond
+    options = _settings() | _options(arguments) | beyond
+    overlap = share("max_overlap_ratio", max_overlap_ratio, 0.0)
     if not _truth("run_nms", run_nms, {"NMS": True, "NO_NMS": False}):
-        done = api.predict(in_model_definition, in_raster, out, **options, **_settings())
+        done = api.predict(in_model_definition, in_raster, out, **options)
         return FeatureResult(done.outputs[0], sum(done.counts.values()), done)
+    check_output(out, read_folders(in_raster, "in_raster"), _truth("overwrite", options.pop("overwrite", None), {}))
     with tempfile.TemporaryDirectory(prefix="chipwright-", ignore_cleanup_errors=True) as folder:
         everything = Path(folder) / "objects.gpkg"
-        done = api.predict(in_model_definition, in_raster, everything, **options, **_settings())
-        _, left = suppress_file(everything, "Confidence", out, "classvalue", float(max_overlap_ratio or 0))
+        done = api.predict(in_model_definition, in_raster, everything, **options)
+        _, left = suppress_file(everything, "Confidence", out, "classvalue", overlap)
     return FeatureResult(out, left, done)
 
 
@@ -162,10 +168,10 @@ def ClassifyObjectsUsingDeepLearning(
 
     Args:
         in_raster: raster, folder of rasters, or several.
-        out_feature_class: `.gpkg` or `.geojson`; the labels are in `Label`.
+        out_feature_class: `.gpkg` or `.geojson`.
         in_model_definition: `.dlpk`, `.emd` or folder.
         in_features: what to label; tiles of the chips' size if not given.
-        class_label_field: further name of the field with the labels.
+        class_label_field: name of the field with the labels; captions are in `Caption`.
         processing_mode: PROCESS_AS_MOSAICKED_IMAGE.
         model_arguments: `"batch_size 4"`, pairs, or a dictionary.
         caption: not used.
@@ -178,10 +184,8 @@ def ClassifyObjectsUsingDeepLearning(
     _only("processing_mode", processing_mode, "PROCESS_AS_MOSAICKED_IMAGE")
     from chipwright import api
 
-    options = _options(model_arguments) | beyond | ({} if is_empty(in_features) else {"features": in_features})
-    if not is_empty(class_label_field):
-        options["label_field"] = class_label_field
-    done = api.predict(in_model_definition, in_raster, out_feature_class, **options, **_settings())
+    options = _settings() | {"label_field": class_label_field, "features": in_features} | _options(model_arguments) | beyond
+    done = api.predict(in_model_definition, in_raster, out_feature_class, **options)
     return FeatureResult(done.outputs[0], sum(done.counts.values()), done)
 
 
@@ -210,7 +214,8 @@ def NonMaximumSuppression(
     source, out = Path(in_featureclass), Path(out_featureclass)
     check_output(out, [source], bool(env.overwriteOutput))
     field = None if is_empty(class_value_field) else class_value_field
-    before, left = suppress_file(source, confidence_score_field, out, field, float(max_overlap_ratio or 0))
+    overlap = share("max_overlap_ratio", max_overlap_ratio, 0.0)
+    before, left = suppress_file(source, confidence_score_field, out, field, overlap)
     console.say(f"{left} of {before} features stay.")
     return FeatureResult(out, left, None)
 
@@ -224,10 +229,10 @@ def _options(arguments: Any) -> dict[str, Any]:
         key = name.lower()
         if key in _ARGUMENTS:
             options[_ARGUMENTS[key]] = value
-        elif key in _SETTLED:
-            console.say(f"The argument {name} changes nothing: {_SETTLED[key]}.")
+        elif key in _UNUSED:
+            console.say(f"The argument {name} changes nothing: {_UNUSED[key]}.")
         else:
-            known = [*_ARGUMENTS, *_SETTLED]
+            known = [*_ARGUMENTS, *_UNUSED]
             raise OptionError(f"There is no argument {name!r}.{suggestion(key, known)} Arguments: {listed(_ARGUMENTS)}.")
     return options
 
@@ -241,26 +246,33 @@ def _settings() -> dict[str, Any]:
 def _raster(model: Folder, in_raster: Any, options: Mapping[str, Any], beyond: Mapping[str, Any]) -> RasterResult:
     from chipwright import api
 
-    given = {**options, **beyond}
+    given = {**_settings(), **options, **beyond}
     out = given.pop("out_raster", None)
     folder = None if out else tempfile.TemporaryDirectory(prefix="chipwright-", ignore_cleanup_errors=True)
     target = Path(out) if folder is None else Path(folder.name) / "classes.tif"
-    done = api.predict(model, in_raster, target, **given, **_settings())
+    done = api.predict(model, in_raster, target, **given)
     return RasterResult(done.outputs[0], done, folder)
 
 
 def _one_by_one(in_raster: Any, model: Folder, out: Folder | None, options: Mapping[str, Any]) -> RasterResult:
     from chipwright import api
     from chipwright.option_reading import read_folders
+    from chipwright.prediction.options import make_predict_options
+    from chipwright.prediction.work import check_output
     from chipwright.raster.imagery import rasters_in
 
     if is_empty(out):
         raise OptionError("PROCESS_ITEMS_SEPARATELY needs out_classified_folder: a folder for the classified rasters.")
-    settings = _settings()
-    loaded = api.load(model, processor_type=settings["processor_type"], gpu_id=settings["gpu_id"] or 0, precision="auto")
-    folder = Path(str(out))
-    files: Sequence[Path] = [file for path in read_folders(in_raster) for file in rasters_in(path)]
-    done = [api.predict(loaded, file, folder / f"{file.stem}.tif", **options, **settings) for file in files]
+    folder, given = Path(str(out)), {**_settings(), **options}
+    files: Sequence[Path] = [file for path in read_folders(in_raster, "in_raster") for file in rasters_in(path)]
+    targets = [folder / f"{file.stem}.tif" for file in files]
+    first = make_predict_options({"model": model, "in_raster": files, "out": folder / "first.tif", **given})
+    for number, (file, target) in enumerate(zip(files, targets, strict=True)):
+        if str(target).casefold() in (str(other).casefold() for other in targets[:number]):
+            raise OptionError(f"Two rasters are called {file.stem}, and would be classified into one file. Rename one of them.")
+        check_output(target, files, first.overwrite)
+    loaded = api.load(model, processor_type=first.processor_type, gpu_id=first.gpu_id, precision=first.precision)
+    done = [api.predict(loaded, file, target, **given) for file, target in zip(files, targets, strict=True)]
     return RasterResult(folder, done[0], None)
 
 
@@ -270,6 +282,12 @@ def _only(name: str, given: Any, allowed: str | None = None) -> None:
     if text and text != allowed:
         expected = f"expected {allowed}" if allowed else "it is not supported"
         raise OptionError(f"{name} is {given!r}; {expected}.")
+
+
+def _settled(name: str, given: Any, known: Sequence[str]) -> None:
+    """Say that another name of a field than ours changes nothing."""
+    if not is_empty(given) and str(given).strip().lower() not in (one.lower() for one in known):
+        console.say(f"{name} {given!r} changes nothing: the field is {' or '.join(known)}.")
 
 
 def _truth(name: str, given: Any, keywords: Mapping[str, bool]) -> bool:

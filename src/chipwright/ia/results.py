@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from chipwright.errors import OptionError
 from chipwright.files import whole_file
 
 Folder = str | PathLike[str]
@@ -111,8 +112,14 @@ class RasterResult(_Output):
         return self.out_raster
 
     def save(self, path: Folder) -> str:
-        """Copy the raster, with its statistics and attribute table, to its place and return it."""
+        """Copy the raster, with its statistics and attribute table, to its place and return it.
+
+        Raises:
+            OptionError: if the result is a folder of rasters, which lie in their places already.
+        """
         target = Path(path)
+        if self.out_raster.is_dir():
+            raise OptionError(f"The result is a folder of rasters, {self.out_raster}; they need not be saved.")
         beside = self.out_raster.with_name(self.out_raster.name + ".aux.xml")
         with whole_file(target) as part:
             shutil.copyfile(self.out_raster, part)

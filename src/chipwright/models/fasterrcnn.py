@@ -100,6 +100,7 @@ class FasterRcnn(DetectorType):
     tiny = TINY_REGIONS
     learning_rate = 1e-4  # AdamW on few chips: at three times that the box head swings (docs/performance.md)
     emd: ClassVar[dict[str, Any]] = {
+        "ModelConfiguration": "_model_extension_inferencing",
         "ModelType": "ObjectDetection",
         "ModelName": "FasterRCNN",
         "SupportsVariableTileSize": False,

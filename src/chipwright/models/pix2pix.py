@@ -92,6 +92,10 @@ class Pix2Pix(TranslationType):
         initialize(generator)
         return AdversarialNetwork(generator, discriminator)
 
+    def default_batch_size(self, chip_size: int) -> int:
+        """Return 4, not the paper's 1: running means of single images say little of what prediction will meet."""
+        return 4
+
     def requirements(self, spec: ModelSpec) -> list[str]:
         """See that the perceptual loss has its weights."""
         if not spec.arguments["perceptual_loss"]:

@@ -61,6 +61,7 @@ class YoloV3(DetectorType):
     tiny = Tiny(learning_rate=3e-3)
     learning_rate = 5e-4  # measured on `voc_palm`
     emd: ClassVar[dict[str, Any]] = {
+        "ModelConfiguration": "_yolov3_inference",
         "ModelType": "ObjectDetection",
         "ModelName": "YOLOv3",
         "SupportsVariableTileSize": False,

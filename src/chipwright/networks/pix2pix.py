@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from chipwright.networks.padding import pad_to_multiple
 from chipwright.networks.unet import Unet
@@ -18,23 +17,6 @@ MOST_HALVINGS = 8
 _WIDEST = 8
 _SLOPE = 0.2
 _DROPOUT = 0.5
-
-
-class PublishedNorm(nn.BatchNorm2d):
-    """Batch normalisation by the images' own statistics, in prediction, too, as published: no running means are kept.
-
-    In prediction each image is normalised by itself, so that what else is in its batch changes nothing. Trained with batches of
-    one, as published, the network meets there what it has learnt from.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, track_running_stats=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return normalised maps (batch, channels, height, width)."""
-        if self.training:
-            return super().forward(images)
-        return F.instance_norm(images, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
 class Pix2PixGenerator(nn.Module):
@@ -64,14 +46,14 @@ class Pix2PixGenerator(nn.Module):
             halve: list[nn.Module] = [nn.Conv2d(given, made_here, 4, stride=2, padding=1, bias=False)]
             self.down.append(
                 nn.Sequential(
-                    *([] if level == 0 else [nn.LeakyReLU(_SLOPE)]), *halve, *([] if plain else [PublishedNorm(made_here)])
+                    *([] if level == 0 else [nn.LeakyReLU(_SLOPE)]), *halve, *([] if plain else [nn.BatchNorm2d(made_here)])
                 )
             )
             above = made if level == 0 else widths[level - 1]
             below = made_here if level == last else 2 * made_here
             enlarge: list[nn.Module] = [nn.ReLU(), nn.ConvTranspose2d(below, above, 4, stride=2, padding=1, bias=level == 0)]
             if level:
-                enlarge.append(PublishedNorm(above))
+                enlarge.append(nn.BatchNorm2d(above))
             if last - 3 <= level < last and made_here == above:
                 enlarge.append(nn.Dropout(_DROPOUT))
             self.up.append(nn.Sequential(*enlarge))

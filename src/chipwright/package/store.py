@@ -116,6 +116,9 @@ def save_package(
 ) -> Path:
     """Write `NAME.safetensors` and `NAME.emd` into `folder` and return the path of the `.emd`.
 
+    What the folder still holds of an earlier model of that name goes: its archive, its ONNX files and its raster function,
+    unless `emd_keys` name a new one.
+
     Both are written aside first and take their places together at the end, so that a failure leaves what was there before.
     The same state gives the same bytes.
 
@@ -130,6 +133,8 @@ def save_package(
     Raises:
         PackageError: if `name` is no plain file name.
     """
+    from chipwright.package.archive import FUNCTION
+
     if not name.strip(".") or unsafe_part(name) or "/" in name:
         raise PackageError(f"{name!r} is no name for a model: it becomes a file name, so it must hold no slash or colon.")
     emd_path = folder / f"{name}.emd"
@@ -141,8 +146,12 @@ def save_package(
         weights = {"file": weights_path.name, "bytes": weights_part.stat().st_size, "sha256": digest}
         emd = compose_emd(spec, emd_keys, facts, weights)
         emd_part.write_text(emd_text(emd), encoding="ascii", newline="\n")
-    # an archive of the model that was here before would be taken for this one
-    (folder / f"{name}.dlpk").unlink(missing_ok=True)
+    # what was made of the model that was here before would be taken for this one's
+    stale = [folder / f"{name}.dlpk", folder / f"{name}_qgis.onnx"]
+    if FUNCTION not in emd_keys:
+        stale += [folder / f"{name}.onnx", *folder.glob("Chipwright*.py")]
+    for old in stale:
+        old.unlink(missing_ok=True)
     return emd_path
 
 

@@ -125,6 +125,12 @@ class Source:
                     f"{name} has {len(imagery.bands)} bands ({listed(imagery.bands, 8)}), but {self.model.name} was trained on "
                     f"{len(bands)} ({listed(bands, 8)}). Give it a raster with those bands in that order."
                 )
+            named = [[band.casefold() for band in some] for some in (imagery.bands, bands)]
+            if named[0] != named[1] and sorted(named[0]) == sorted(named[1]):
+                console.warn(
+                    f"{name} has its bands in another order ({listed(imagery.bands, 8)}) than the training chips "
+                    f"({listed(bands, 8)}): each is taken for the one in its place, which gives wrong results."
+                )
             if dtype is not None and imagery.dtype != dtype:
                 console.warn(
                     f"{name} has pixels of {imagery.dtype}, the training chips had {dtype}: values on another scale than the "

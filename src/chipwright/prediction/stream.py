@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils.memory import release_memory, should_reduce_batch_size
 from numpy.typing import NDArray
 
+from chipwright.errors import ChipwrightError
 from chipwright.model import Model
 from chipwright.prediction.source import Source
 from chipwright.prediction.windows import Plan, Window
@@ -65,10 +67,27 @@ def computed(model: Model, batch: Sequence[Seen], compute: Compute) -> Iterator[
 
 
 def run(model: Model, samples: Sequence[Sample], compute: Compute) -> Sequence[Any]:
-    """Return the results of samples."""
-    batch = model.task.to_device(model.task.collate(samples), model.accelerator.device)
-    with torch.inference_mode(), model.accelerator.autocast():
-        return compute(batch)
+    """Return the results of samples, half as many at once where memory does not hold them all.
+
+    Raises:
+        ChipwrightError: if it does not hold a single one.
+    """
+    try:
+        batch = model.task.to_device(model.task.collate(samples), model.accelerator.device)
+        with torch.inference_mode(), model.accelerator.autocast():
+            return compute(batch)
+    except RuntimeError as error:
+        if not should_reduce_batch_size(error):
+            raise
+    release_memory()  # outside of the handler, which holds on to what was computed
+    if len(samples) == 1:
+        height, width = samples[0][model.task.image_keys[0]].shape[-2:]
+        raise ChipwrightError(
+            f"Memory does not hold what {model.name} computes of a single window of {width} x {height} pixels. Choose smaller "
+            "ones (--tile-size), or compute on the CPU (--processor-type CPU)."
+        )
+    half = len(samples) // 2
+    return [*run(model, samples[:half], compute), *run(model, samples[half:], compute)]
 
 
 def batched(windows: Iterable[Seen], size: int) -> Iterator[list[Seen]]:

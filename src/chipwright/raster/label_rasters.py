@@ -39,10 +39,15 @@ def is_raster(path: Path) -> bool:
         return False  # neither: the reader of vectors says what is wrong
 
 
-def raster_classes(paths: Sequence[Path]) -> tuple[ClassInfo, ...]:
+def raster_classes(paths: Sequence[Path], empty: bool = False) -> tuple[ClassInfo, ...]:
     """Return the classes in rasters of class values, sorted; every pixel is looked at, part by part.
 
-    Names and colours are those of the attribute table (`NAME.tif.vat.dbf`), colours else those of the colour table.
+    Names and colours are those of the attribute table (`NAME.tif.vat.dbf`, or GDAL's in `NAME.tif.aux.xml`), colours else those
+    of the colour table.
+
+    Args:
+        paths: of the rasters.
+        empty: whether they may hold no class at all, as a map on which nothing was found.
 
     Raises:
         DataError: if a raster holds something other than class values.
@@ -58,9 +63,9 @@ def raster_classes(paths: Sequence[Path]) -> tuple[ClassInfo, ...]:
                 )
         _look_up(path, table)
     present.discard(BACKGROUND)
-    if not present:
+    if not present and not empty:
         raise DataError(f"{paths[0]} holds no class: every pixel is 0 or nodata.")
-    if min(present) < 0:
+    if min(present, default=0) < 0:
         raise DataError(
             f"{paths[0]} holds the class value {min(present)}; class values are whole numbers from 1, 0 is background."
         )
@@ -91,6 +96,8 @@ def _look_up(path: Path, table: ClassTable) -> None:
         table.add([int(value) for value in columns.get("value", ())], columns)
     except (DataSourceError, OSError, ValueError):
         pass
+    for value, name in attribute_names(path).items():
+        table.name(value, name)
     with rasterio.open(path) as file:
         try:
             colormap = file.colormap(1)
@@ -99,3 +106,23 @@ def _look_up(path: Path, table: ClassTable) -> None:
     for value, (red, green, blue, _) in colormap.items():
         if (red, green, blue) != (0, 0, 0):
             table.color(value, (red, green, blue))
+
+
+def attribute_names(path: Path) -> dict[int, str]:
+    """Return class value -> name of the attribute table that GDAL keeps beside a raster, those without a pixel included."""
+    from defusedxml import ElementTree
+    from defusedxml.common import DefusedXmlException
+
+    try:
+        root = ElementTree.parse(path.with_name(f"{path.name}.aux.xml")).getroot()
+    except (OSError, ElementTree.ParseError, DefusedXmlException):
+        return {}
+    table = root.find("PAMRasterBand/GDALRasterAttributeTable")
+    if table is None:
+        return {}
+    columns = [column.findtext("Name", "").lower() for column in table.findall("FieldDefn")]
+    if not {"value", "class"} <= set(columns):
+        return {}
+    value, name = columns.index("value"), columns.index("class")
+    rows = [[field.text or "" for field in row.findall("F")] for row in table.findall("Row")]
+    return {int(row[value]): row[name] for row in rows if len(row) == len(columns) and row[value].isdecimal()}

@@ -83,7 +83,12 @@ def require_scikit_image(purpose: str) -> None:
 
 
 def centre_line(mask: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return the pixels (height, width) of a mask's centre line, one pixel wide."""
+    """Return the pixels (height, width) of a mask's centre line, one pixel wide.
+
+    Raises:
+        MissingExtra: without scikit-image.
+    """
+    require_scikit_image("Finding centre lines")
     from skimage.morphology import skeletonize
 
     shape: NDArray[np.bool_] = np.ascontiguousarray(mask, dtype=bool)

@@ -55,6 +55,18 @@ class ChangeTask(PixelTask):
         scene = apply(Scene(images, mask), recipe, rng)
         return {"image": np.concatenate(scene.images), "mask": scene.mask}
 
+    def label(self, chip: Chip, size: tuple[int, ...], reader: Reader) -> NDArray[np.int16]:
+        """Return what of a chip's ground has changed: every value but 0 means change, so that others than the class's do, too.
+
+        Other values that the chip still has in its account of pixels are no change: they are unlabelled.
+        """
+        mask = super().label(chip, size, reader)
+        if chip.label is None:
+            return mask
+        values = reader.label(chip)
+        unlabelled = [IGNORE, *({value for value, _ in chip.pixels} - set(self.classes.values))]
+        return np.where((mask == IGNORE) & (values != 0) & ~np.isin(values, unlabelled), np.int16(1), mask)
+
     def sample(self, images: Sequence[NDArray[Any]], valids: Sequence[NDArray[np.bool_] | None]) -> Sample:
         """Return both dates, one after the other."""
         tones = self.tones()

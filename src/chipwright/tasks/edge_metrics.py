@@ -19,6 +19,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 from scipy.spatial import KDTree
 
+from chipwright.roads.graph import centre_line
+
 TOLERANCE = 0.0075
 """Of the image's diagonal: how far a found edge may lie from a true one."""
 
@@ -50,9 +52,7 @@ def thinned(probabilities: NDArray[Any]) -> NDArray[np.float32]:
 
 def thinned_truth(edges: Flags) -> Flags:
     """Return true edges (height, width) one pixel wide."""
-    from skimage.morphology import skeletonize
-
-    return np.asarray(skeletonize(edges), bool)
+    return np.asarray(centre_line(edges), bool)
 
 
 @dataclass

@@ -167,16 +167,19 @@ class TimeSeriesTask(PixelTask):
         """Return on which dates an image (bands, rows, columns) holds data: (dates, rows, columns).
 
         Args:
-            valid: which pixels of the chip hold data on all dates, by the reader; None where all do.
+            valid: which pixels of the chip hold data on some date, those of floats finite data on all; None where all do.
             part: of the chip, that the image is.
         """
-        if valid is None:
+        nodata = self.spec.nodata if self.spec.nodata is not None and representable(self.spec.nodata, image.dtype) else None
+        if valid is None and nodata is None:
             return np.ones((self.dates, *image.shape[1:]), bool)
         series = image.reshape(self.dates, -1, *image.shape[1:])
-        held, nodata = np.isfinite(series).any(1), self.spec.nodata
+        held = np.isfinite(series).any(1)
         complete = np.isfinite(series).all((0, 1))
-        if nodata is not None and representable(nodata, image.dtype):
+        if nodata is not None:
             held &= (series != image.dtype.type(nodata)).any(1)
+        if valid is None:
+            return held
         complete &= held.all(0)
         return held & (valid[part] | ~complete)  # what only the file's own mask takes out, it takes out on all dates
 
@@ -193,6 +196,13 @@ class TimeSeriesTask(PixelTask):
     def fill(self) -> tuple[float | None, ...]:
         """Return that missing dates are NaN."""
         return (None,) * len(self.spec.bands)
+
+    def host_facts(self) -> dict[str, Any]:
+        """Return what stands for no data, too, and of how many bands a date is made."""
+        nodata = self.spec.nodata
+        if nodata is None or not representable(nodata, np.dtype(self.spec.dtype)):
+            return super().host_facts()
+        return super().host_facts() | {"missing": {"value": nodata, "bands": len(self.spec.bands) // self.dates}}
 
     # -- learning
 

@@ -43,7 +43,9 @@ class ChipwrightObjectDetector(RasterFunction):
         """Return the objects of a block, in pixels from the first one that lies in no padding."""
         pixels = np.asarray(pixelBlocks["raster_pixels"])
         mask = np.asarray(pixelBlocks.get("raster_mask", np.ones(pixels.shape[-2:], "u1")))
-        found = [one for window in self.windows(pixels, mask) for one in self.objects(window, pixels.shape[-2:])]
+        held = mask.reshape(pixels.shape[-2:]) != 0
+        found = [one for window in self.windows(pixels, mask) for one in self.objects(window, held.shape)]
+        found = [one for one in found if on_data(one["box"], held)]
         features = [
             {
                 "attributes": {
@@ -97,6 +99,14 @@ class ChipwrightObjectDetector(RasterFunction):
             if all(box_iou(one["box"], other["box"]) <= overlap for other in rivals):
                 kept.append(one)
         return kept
+
+
+def on_data(box, held):
+    """Return whether the middle of a box lies on ground with data: elsewhere is nothing, whatever the network makes of it."""
+    column, row = (
+        min(max(int((box[at] + box[at + 2]) / 2), 0), side - 1) for at, side in ((0, held.shape[1]), (1, held.shape[0]))
+    )
+    return bool(held[row, column])
 
 
 def box_iou(first, second):

@@ -42,6 +42,15 @@ class ChipwrightPixelClassifier(RasterFunction):
         pixelBlocks["output_pixels"] = found.astype(props["pixelType"], copy=False)
         return pixelBlocks
 
+    def filled(self, pixels, held):
+        """Return pixels as the network takes them; of a time series, dates without data are NaN, which the network knows."""
+        found, missing = super().filled(pixels, held), self.facts.get("missing")
+        if missing:
+            series = found.reshape(-1, missing["bands"], *found.shape[1:])
+            nothing = (series == np.float32(missing["value"])).all(1, keepdims=True)
+            found = np.where(nothing, np.float32(np.nan), series).reshape(found.shape)
+        return found
+
     def decide(self, numbers):
         """Return class values (height, width) from the network's numbers (channels, height, width)."""
         values, decision = np.array(self.facts["values"], np.int64), self.facts["decision"]

@@ -86,9 +86,9 @@ class RasterFunction:
 
     def getConfiguration(self, **scalars):
         """Take the arguments and return which pixels are wanted."""
-        self.padding = min(int(scalars.get("padding", self.padding)), (min(self.height, self.width) - 1) // 2)
-        self.batch_size = max(1, int(scalars.get("batch_size", self.batch_size)))
         self.settings = scalars
+        self.padding = min(max(0, int(self.number("padding", self.padding))), (min(self.height, self.width) - 1) // 2)
+        self.batch_size = max(1, int(self.number("batch_size", self.batch_size)))
         self.rows = max(row for row in range(1, int(self.batch_size**0.5) + 1) if self.batch_size % row == 0)
         self.columns = self.batch_size // self.rows
         return {
