@@ -48,6 +48,7 @@ def evaluate(
     model = load_model(path, processor_type=processor_type, gpu_id=gpu_id, precision=precision)
     spec, task = model.spec, model.task
     chips = _suited(read_chips(folders), model)
+    _check_kind(chips, model)
     for warning in chips.account.warnings:
         console.say(warning)
     target = out or path.resolve().parent / f"{model.name}_evaluation"
@@ -89,7 +90,6 @@ def _suited(chips: ChipSet, model: Model) -> ChipSet:
             f"{model.name} was trained on {len(spec.bands)} bands of {spec.dtype}, but the chips have "
             f"{len(chips.bands)} bands of {chips.dtype}."
         )
-    _check_kind(chips, model)
     learnt, given = spec.second, chips.second
     if learnt and given and (len(learnt.bands), learnt.dtype) != (len(given.bands), given.dtype):
         raise DataError(
