@@ -233,3 +233,24 @@ def test_every_network_trains_comes_back_and_predicts(name: str, data: Path, tmp
     for one, two in zip(found, other, strict=True):
         assert all(torch.equal(one[key], two[key]) and torch.isfinite(one[key]).all() for key in one)
     assert torch.isfinite(torch.tensor(result.metrics["average_precision"]))
+
+
+@pytest.mark.parametrize("name", ["ghm", "dynamic_rcnn"])
+def test_measuring_losses_leaves_what_heads_gather_in_training(name: str) -> None:
+    from chipwright.networks.detection import losses_and_detections
+
+    network: Any = detector(name)
+    images = [torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    network.train()
+    network(images, targets())
+    head = network.model.roi_head if name == "dynamic_rcnn" else network.model.bbox_head
+    histories = [list(getattr(head, key, [])) for key in ("iou_history", "beta_history")]
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    network.eval()
+    with torch.inference_mode():
+        first, _ = losses_and_detections(network, images, targets())
+        torch.manual_seed(1)
+        losses_and_detections(network, images, targets())
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert [list(getattr(head, key, [])) for key in ("iou_history", "beta_history")] == histories
+    assert all(torch.isfinite(value) for value in first.values())

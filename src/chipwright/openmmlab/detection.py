@@ -6,7 +6,8 @@ this module imports torch and the OpenMMLab packages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -71,7 +72,8 @@ class Detector(nn.Module):
         batch = padded_batch(images, smallest=self.smallest)
         with quiet():
             if self.training:
-                return _counted(self.model.loss(batch.tensors, _samples(batch, targets or ())))
+                with nullcontext() if torch.is_grad_enabled() else _unmoved(self.model):
+                    return _counted(self.model.loss(batch.tensors, _samples(batch, targets or ())))
             found = self.model.predict(batch.tensors, _samples(batch), rescale=False)
         return [_detection(sample.pred_instances) for sample in found]
 
@@ -106,6 +108,26 @@ def _samples(batch: ImageList, targets: Sequence[Target] | None = None) -> list[
             sample.gt_instances = InstanceData(bboxes=target["boxes"], labels=target["labels"] - 1)
         samples.append(sample)
     return samples
+
+
+@contextmanager
+def _unmoved(model: Any) -> Iterator[None]:
+    """Leave what heads gather while they compute losses as it was: losses that are only measured must change no training.
+
+    GHM's loss keeps a running histogram, Dynamic R-CNN's head the overlaps and errors of its last steps.
+    """
+    heads = [part for name, part in model.named_children() if name not in _MAPS]
+    buffers = [(buffer, buffer.clone()) for head in heads for buffer in head.buffers()]
+    dynamic = [(head, head.iou_history, head.beta_history) for head in heads if hasattr(head, "iou_history")]
+    for head, *_ in dynamic:
+        head.iou_history, head.beta_history = [], []
+    try:
+        yield
+    finally:
+        for buffer, before in buffers:
+            buffer.copy_(before)
+        for head, overlaps, errors in dynamic:
+            head.iou_history, head.beta_history = overlaps, errors
 
 
 def _counted(losses: dict[str, Any]) -> Losses:
