@@ -207,3 +207,10 @@ def test_whatever_a_foreign_emd_holds_is_described_as_json_or_refused(
     except PackageError:
         return
     json.dumps(described, allow_nan=False)
+
+
+def test_of_a_type_with_several_networks_it_is_said_which_one_it_is(saved: Saver, tmp_path: Path) -> None:
+    described = describe_package(saved(spec=make_spec(model_type="MMSEGMENTATION", arguments={"model": "cgnet"})))
+    assert described["network"] == "cgnet"
+    assert describe_package(foreign(tmp_path / "theirs", Kwargs={"model": "upernet"}))["network"] == "upernet"
+    assert describe_package(foreign(tmp_path / "odd", Kwargs={"model": ["upernet"]}))["network"] is None

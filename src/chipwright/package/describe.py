@@ -25,7 +25,8 @@ def describe_package(path: Path | str) -> dict[str, Any]:
     """Return what a package says of itself as JSON data, whoever trained it.
 
     Keys, each None or empty where the package does not say:
-        name, source; trained_by: "chipwright", "ArcGIS" or "unknown"; model_type (our keyword); backbone;
+        name, source; trained_by: "chipwright", "ArcGIS" or "unknown"; model_type (our keyword); backbone; network: which
+        one, of types with several (MMDETECTION, MMSEGMENTATION);
         classes: a list of {"value", "name", "color"}; bands: names, or indices where it has no names; dtype;
         tile_size: [width, height]; image_space; normalization: {"kind", "mean", "std", "minimum", "maximum"} in the units of
         the files; weights: name of the weights file; weights_found; loadable: whether chipwright loads it; note: a sentence
@@ -56,6 +57,7 @@ def _own(emd: Mapping[str, Any], own: Mapping[str, Any], where: str) -> dict[str
         "trained_by": "chipwright",
         "model_type": spec.model_type,
         "backbone": spec.backbone,
+        "network": spec.arguments.get("model"),
         "classes": [item.model_dump(mode="json") for item in spec.classes],
         "bands": list(spec.bands),
         "dtype": spec.dtype,
@@ -80,6 +82,7 @@ def _foreign(emd: Mapping[str, Any]) -> dict[str, Any]:
         "trained_by": "ArcGIS" if reference else "unknown",
         "model_type": reference_type(emd) if reference else None,
         "backbone": parameters.get("backbone") or emd.get("backbone"),
+        "network": network if isinstance(network := _dictionary(emd.get("Kwargs")).get("model"), str) else None,
         "classes": _classes(emd.get("Classes")),
         "bands": _list(emd.get("Bands")) or _list(emd.get("ExtractBands")),
         "dtype": None,
