@@ -75,6 +75,7 @@ def test_parts_of_a_series_are_selected_by_name_or_number(tmp_path: Path) -> Non
         ({"n_temporal": 4}, "n_temporal is 4, but there are 3 dates"),
         ({"n_temporal_dates": ["2020-01-01"]}, "names 1 dates, but the export has 3"),
         ({"n_temporal_dates": ["soon"]}, "no date such as"),
+        ({"n_temporal_dates": ["2015-07-11", "2015-09-01", "2015-09-09"]}, "names 2015-09-01 where the export says 2015-08-30"),
     ],
 )
 def test_what_the_chips_have_not_is_refused(given: dict[str, Any], sentence: str, tmp_path: Path) -> None:
