@@ -301,3 +301,12 @@ def test_a_subdataset_is_read_by_the_name_that_is_told(tmp_path: Path) -> None:
         api.predict(echo(3, 7, 9), name, out, padding=8)
         found = read(out)
         assert (found == TABLE[indices]).all() or (found == TABLE[indices[::-1]]).all()  # rows may count from below
+
+
+def test_a_threshold_that_changes_nothing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raster, model = raster_file(tmp_path / "in.tif", counted((40, 40), 4)), echo(3, 7, 9)
+    done = api.predict(model, raster, tmp_path / "out.tif", padding=8, threshold=0.9)
+    assert "The threshold changes nothing: toy is a UNET, which leaves nothing out by its score." in capsys.readouterr().err
+    assert done.threshold is None
+    api.predict(edges(), raster, tmp_path / "edges.tif", padding=8, threshold=0.9)
+    assert "changes nothing" not in capsys.readouterr().err
