@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from chipwright.chips.folders import read_chips
 from chipwright.chips.reading import ChipReader
 from chipwright.errors import DataError, OptionError
 from chipwright.models.psetae import PSETAE, PsetaeArguments, selected_series
+from chipwright.prediction.source import Source
 from chipwright.spec import ModelSpec
 from chipwright.tasks import time_series as time_series_task
 from chipwright.tasks.time_series import PixelSet, TimeSeriesTask
@@ -320,3 +322,22 @@ def test_background_is_never_predicted_and_curves_follow_the_classes(tmp_path: P
     attention = curves["Attention to each date: forest"]
     assert len(attention["y"]) == 4
     assert sum(attention["y"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("learnt", "dtype"), [(None, "uint8"), (255.0, "uint8"), (0.0, "uint8"), (-1.0, "uint8"), (None, "float32")]
+)
+def test_a_rasters_own_nodata_is_missing_on_the_dates_that_hold_it(tmp_path: Path, learnt: float | None, dtype: str) -> None:
+    chips = read_chips([seasons(tmp_path / "chips", dtype=dtype)])
+    task = task_of(replace(chips, nodata=learnt))
+    image = np.full((len(chips.bands), 20, 20), 7, dtype)
+    image[2:4, :5] = 0
+    raster = write_raster(tmp_path / "raster.tif", image, nodata=0)
+    model: Any = SimpleNamespace(name="series", spec=task.spec, task=task)
+    with Source(model, [raster]) as source:
+        sample, held = source.read((0, 0, 20, 20))
+    assert held is None
+    assert sample is not None
+    expected = np.zeros(image.shape, bool)
+    expected[2:4, :5] = True
+    np.testing.assert_array_equal(np.isnan(sample["image"]), expected)
