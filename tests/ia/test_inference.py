@@ -127,6 +127,10 @@ def test_the_accuracy_of_objects_is_a_table_and_a_page(tmp_path: Path) -> None:
     assert float(one["AP"]) == pytest.approx((34 + 33 * 2 / 3) / 101)
     assert float(rows["All"]["AP"]) == pytest.approx((float(one["AP"]) + 1) / 2)
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    with pytest.raises(OptionError, match=r"table.csv exists"):
+        ia.ComputeAccuracyForObjectDetection(found, truth, tmp_path / "table.csv")
+    with ia.EnvManager(overwriteOutput=True):
+        ia.ComputeAccuracyForObjectDetection(found, truth, tmp_path / "table.csv")
     strict = ia.ComputeAccuracyForObjectDetection(found, truth, tmp_path / "strict.csv", min_iou=0.95)
     assert [row["True_Positive"] for row in strict.rows] == [0, 1, 1]
 

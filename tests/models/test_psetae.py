@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from chipwright.chips.folders import read_chips
 from chipwright.chips.reading import ChipReader
 from chipwright.errors import DataError, OptionError
 from chipwright.models.psetae import PSETAE, PsetaeArguments, selected_series
+from chipwright.prediction.source import Source
 from chipwright.spec import ModelSpec
 from chipwright.tasks import time_series as time_series_task
 from chipwright.tasks.time_series import PixelSet, TimeSeriesTask
@@ -75,6 +77,7 @@ def test_parts_of_a_series_are_selected_by_name_or_number(tmp_path: Path) -> Non
         ({"n_temporal": 4}, "n_temporal is 4, but there are 3 dates"),
         ({"n_temporal_dates": ["2020-01-01"]}, "names 1 dates, but the export has 3"),
         ({"n_temporal_dates": ["soon"]}, "no date such as"),
+        ({"n_temporal_dates": ["2015-07-11", "2015-09-01", "2015-09-09"]}, "names 2015-09-01 where the export says 2015-08-30"),
     ],
 )
 def test_what_the_chips_have_not_is_refused(given: dict[str, Any], sentence: str, tmp_path: Path) -> None:
@@ -319,3 +322,22 @@ def test_background_is_never_predicted_and_curves_follow_the_classes(tmp_path: P
     attention = curves["Attention to each date: forest"]
     assert len(attention["y"]) == 4
     assert sum(attention["y"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("learnt", "dtype"), [(None, "uint8"), (255.0, "uint8"), (0.0, "uint8"), (-1.0, "uint8"), (None, "float32")]
+)
+def test_a_rasters_own_nodata_is_missing_on_the_dates_that_hold_it(tmp_path: Path, learnt: float | None, dtype: str) -> None:
+    chips = read_chips([seasons(tmp_path / "chips", dtype=dtype)])
+    task = task_of(replace(chips, nodata=learnt))
+    image = np.full((len(chips.bands), 20, 20), 7, dtype)
+    image[2:4, :5] = 0
+    raster = write_raster(tmp_path / "raster.tif", image, nodata=0)
+    model: Any = SimpleNamespace(name="series", spec=task.spec, task=task)
+    with Source(model, [raster]) as source:
+        sample, held = source.read((0, 0, 20, 20))
+    assert held is None
+    assert sample is not None
+    expected = np.zeros(image.shape, bool)
+    expected[2:4, :5] = True
+    np.testing.assert_array_equal(np.isnan(sample["image"]), expected)

@@ -7,6 +7,7 @@ import numpy as np
 import pyogrio
 import pytest
 import rasterio
+import rasterio.shutil
 import shapely
 from map_builders import CELL, LEFT, TOP, Echo, counted, echo, model_of, raster_file, spec_for
 from rasterio.windows import Window
@@ -289,3 +290,23 @@ def test_bands_in_another_order_are_told(tmp_path: Path, capsys: pytest.CaptureF
         file.descriptions = ("Red", "Green")
     api.predict(model, raster, tmp_path / "more.tif", padding=8)
     assert "order" not in capsys.readouterr().err
+
+
+def test_a_subdataset_is_read_by_the_name_that_is_told(tmp_path: Path) -> None:
+    indices = counted((40, 50), 4)
+    raster = raster_file(tmp_path / "in.tif", np.stack([indices, indices]))
+    rasterio.shutil.copy(raster, tmp_path / "in.nc", driver="netCDF", FORMAT="NC4")
+    for prefix, between in (("HDF5", "://"), ("NETCDF", ":")):
+        name, out = f'{prefix}:"{tmp_path / "in.nc"}"{between}Band1', tmp_path / f"{prefix}.tif"
+        api.predict(echo(3, 7, 9), name, out, padding=8)
+        found = read(out)
+        assert (found == TABLE[indices]).all() or (found == TABLE[indices[::-1]]).all()  # rows may count from below
+
+
+def test_a_threshold_that_changes_nothing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raster, model = raster_file(tmp_path / "in.tif", counted((40, 40), 4)), echo(3, 7, 9)
+    done = api.predict(model, raster, tmp_path / "out.tif", padding=8, threshold=0.9)
+    assert "The threshold changes nothing: toy is a UNET, which leaves nothing out by its score." in capsys.readouterr().err
+    assert done.threshold is None
+    api.predict(edges(), raster, tmp_path / "edges.tif", padding=8, threshold=0.9)
+    assert "changes nothing" not in capsys.readouterr().err

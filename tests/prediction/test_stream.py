@@ -11,6 +11,7 @@ from map_builders import CELL, LEFT, TOP, Echo, counted, echo, raster_file
 
 from chipwright import api
 from chipwright.errors import ChipwrightError, OptionError
+from chipwright.prediction.job import measured_margin
 from chipwright.prediction.source import Source
 from chipwright.prediction.stream import Seen, batched
 from chipwright.prediction.windows import Window
@@ -84,3 +85,17 @@ def test_memory_that_holds_no_window_is_told(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ChipwrightError, match=r"a single window of 64 x 64 pixels\. Choose smaller ones"):
         api.predict(echo(3, 7, 9), raster, tmp_path / "out.tif", tile_size=64, padding=8)
     assert not (tmp_path / "out.tif").exists()
+
+
+def test_the_margin_is_measured_in_what_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def cramped(numbers: Any, bands: int, size: int, device: Any) -> int:
+        seen.append(size)
+        if size > 200:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
+        return 7
+
+    monkeypatch.setattr("chipwright.prediction.job.margin_of", cramped)
+    assert measured_margin(echo(3, 7, 9), 640) == 7
+    assert seen == [640, 320, 160]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chipwright.errors import OptionError
 from chipwright.files import whole_file, write_text
-from chipwright.ia.environment import share
+from chipwright.ia.environment import env, share
 from chipwright.ia.results import Folder, TableResult
 from chipwright.text_values import is_empty
 
@@ -43,6 +43,11 @@ def ComputeAccuracyForObjectDetection(
     if report is not None and report.suffix.lower() != ".pdf":
         raise OptionError(f"The accuracy report is written as .pdf, not {report.suffix or 'without a suffix'} ({report}).")
     least = share("min_iou", min_iou, 0.5)
+
+    from chipwright.prediction.work import check_output
+
+    for out in filter(None, (table, report)):
+        check_output(out, [Path(detected_features), Path(ground_truth_features)], bool(env.overwriteOutput))
 
     from chipwright.accuracy.objects import compare_objects
     from chipwright.accuracy.run import table as as_table

@@ -233,6 +233,12 @@ def _dates(chips: ChipSet, arguments: PsetaeArguments) -> list[str]:
     bands = len(chips.bands)
     if given and dates and len(given) != len(dates):
         raise OptionError(f"n_temporal_dates names {len(given)} dates, but the export has {len(dates)}. Leave it out.")
+    for own, other in zip(dates, given, strict=False):
+        if own[:10] != other:
+            raise OptionError(
+                f"n_temporal_dates names {other} where the export says {own[:10]}. Leave it out, or correct DimensionValues in "
+                "the .emd."
+            )
     dates = dates or given
     count = arguments.n_temporal or len(dates)
     if not count:

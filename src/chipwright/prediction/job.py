@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from accelerate.utils.memory import release_memory, should_reduce_batch_size
 from rasterio.transform import Affine
 
 from chipwright import console
@@ -28,6 +29,9 @@ STRIDE = 32
 
 _PROBED = 640
 """Side in pixels of the window in which the margin is measured."""
+
+_LEAST_PROBED = 160
+"""Of the smallest one, where memory holds no larger."""
 
 _ROOM = 6
 """Margins that fit into a window's side: what is kept is then less than half of what is computed in vain."""
@@ -109,7 +113,10 @@ def _sizes(options: PredictOptions, model: Model, longest: int) -> tuple[int, in
 
 
 def measured_margin(model: Model, size: int) -> int | None:
-    """Return how far a pixel of a pixel classifier looks, None if as far as the window reaches."""
+    """Return how far a pixel of a pixel classifier looks, None if as far as the window of `size` pixels a side reaches.
+
+    A smaller window is looked at where memory does not hold the gradients of one.
+    """
     task = model.task
     assert isinstance(task, PixelTask)
 
@@ -117,7 +124,14 @@ def measured_margin(model: Model, size: int) -> int | None:
         with model.accelerator.autocast():
             return task.logits(model.network, images)
 
-    return margin_of(numbers, len(task.inputs.mean), size, model.accelerator.device)
+    while True:
+        try:
+            return margin_of(numbers, len(task.inputs.mean), size, model.accelerator.device)
+        except RuntimeError as error:
+            if size <= _LEAST_PROBED or not should_reduce_batch_size(error):
+                raise
+        release_memory()
+        size //= 2
 
 
 def _area(options: PredictOptions, source: Source) -> Box | None:

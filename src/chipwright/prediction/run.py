@@ -72,7 +72,12 @@ def predict(options: PredictOptions, model: Model | None = None) -> Predicted:
     if options.features is not None and kind not in _OF_PLACES:
         raise OptionError(f"--features are labelled by classifiers and captioners; {model.name} is a {model.spec.model_type}.")
     before = model.task.score_threshold
-    if options.threshold is not None:
+    several = isinstance(model.task, ClassificationTask) and model.task.several
+    if options.threshold is not None and before is None and not several and kind != "captions":
+        console.warn(
+            f"The threshold changes nothing: {model.name} is a {model.spec.model_type}, which leaves nothing out by its score."
+        )
+    elif options.threshold is not None:
         model.task.score_threshold = options.threshold
     try:
         with rasterio.Env(GDAL_CACHEMAX=CACHE), Source(model, rasters, second, options.cell_size) as source:

@@ -17,13 +17,13 @@ from rasterio.transform import Affine
 from shapely.geometry.base import BaseGeometry
 
 from chipwright import console
-from chipwright.chips.reading import valid_pixels
+from chipwright.chips.reading import representable, valid_pixels
 from chipwright.errors import DataError, listed
 from chipwright.model import Model
 from chipwright.prediction.windows import Box
 from chipwright.raster.grid import Grid, Tile
 from chipwright.raster.imagery import Imagery
-from chipwright.tasks.base import Sample
+from chipwright.tasks.base import RasterTaken, Sample
 
 _FINER, _COARSER = 0.67, 1.5
 """Cell sizes, as shares of the training chips', beyond which a warning is due."""
@@ -85,10 +85,10 @@ class Source:
         left, top, right, bottom = box
         tile = Tile.at(left, top, right - left, bottom - top)
         images, valids = [], []
-        for imagery in self._imagery:
+        for imagery, taken in zip(self._imagery, self.model.task.rasters, strict=True):
             image, mask = imagery.read(tile)
-            images.append(image)
             valids.append(valid_pixels(image, imagery.nodata, mask))
+            images.append(_as_learnt(image, imagery.nodata, taken))
         held: NDArray[np.bool_] | None = None
         for valid in valids:
             held = valid if held is None else held if valid is None else held & valid
@@ -144,6 +144,16 @@ class Source:
                     f"The raster's cells are {max(self.grid.cell):.3g} map units, the training chips' were {trained:.3g}: "
                     f"things look {1 / ratio:.2g} times as large as those learnt. Resample with --cell-size {trained:.3g}."
                 )
+
+
+def _as_learnt(image: NDArray[Any], nodata: float | None, taken: RasterTaken) -> NDArray[Any]:
+    """Return an image in which bands without data hold what stood for that in training, or NaN."""
+    if not taken.sparse or nodata is None or nodata == taken.nodata or not representable(nodata, image.dtype):
+        return image
+    missing = image == image.dtype.type(nodata)
+    if taken.nodata is not None and representable(taken.nodata, image.dtype):
+        return np.where(missing, image.dtype.type(taken.nodata), image)
+    return np.where(missing, np.float32(np.nan), image.astype(np.float32)) if missing.any() else image
 
 
 def _cell_of(metadata: Any) -> float | None:

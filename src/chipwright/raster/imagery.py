@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -199,7 +200,7 @@ class Imagery:
         if number in self._open:
             self._open.move_to_end(number)
             return self._open[number]
-        source: Any = rasterio.open(file.path)
+        source: Any = rasterio.open(gdal_name(file.path))
         if not aligned:
             source = self._warped(source, file)
         self._open[number] = source
@@ -263,9 +264,15 @@ def rasters_in(path: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def gdal_name(path: Path) -> str | Path:
+    """Return a path as GDAL takes it: of the two slashes in the name of an HDF5 file's subdataset pathlib leaves one."""
+    found = _HDF5.fullmatch(str(path))
+    return f"{found[1]}://{found[2]}".replace("\\", "/") if found else path
+
+
 def _survey(path: Path) -> _File:
     try:
-        with rasterio.open(path) as file:
+        with rasterio.open(gdal_name(path)) as file:
             if not file.count:
                 names = listed(file.subdatasets)
                 raise DataError(
@@ -286,6 +293,8 @@ def _survey(path: Path) -> _File:
     except (RasterioError, OSError) as error:
         raise DataError(f"{path} cannot be read as a raster: {error}. Is it whole, and of a format that GDAL reads?") from error
 
+
+_HDF5 = re.compile(r'(HDF5:"[^"]*"):[/\\]+(.*)', re.IGNORECASE)
 
 _TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 

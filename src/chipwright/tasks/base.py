@@ -62,11 +62,16 @@ class RasterTaken:
         bands: their names.
         dtype: pixel type of the training data; None where it does not matter.
         categorical: whether pixels are class values.
+        sparse: whether some bands of a pixel may hold data and others none. The task then knows those without by `nodata` or by
+            NaN, whatever the raster declares.
+        nodata: of the training data.
     """
 
     bands: tuple[str, ...]
     dtype: str | None
     categorical: bool = False
+    sparse: bool = False
+    nodata: float | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ What is learnt from are sets of pixels of one class and chip, drawn anew in each
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from chipwright.chips.reading import representable
 from chipwright.networks.losses import PixelLoss
 from chipwright.networks.pse_tae import NEIGHBOURHOOD
 from chipwright.spec import ModelSpec
-from chipwright.tasks.base import Batch, Networks, Phase, Reader, Sample
+from chipwright.tasks.base import Batch, Networks, Phase, RasterTaken, Reader, Sample
 from chipwright.tasks.pixel_classes import PixelClasses
 from chipwright.tasks.pixels import PixelTask
 from chipwright.tasks.series_metrics import SeriesMetrics, used_variables
@@ -171,7 +171,7 @@ class TimeSeriesTask(PixelTask):
             part: of the chip, that the image is.
         """
         nodata = self.spec.nodata if self.spec.nodata is not None and representable(self.spec.nodata, image.dtype) else None
-        if valid is None and nodata is None:
+        if valid is None and nodata is None and image.dtype.kind != "f":
             return np.ones((self.dates, *image.shape[1:]), bool)
         series = image.reshape(self.dates, -1, *image.shape[1:])
         held = np.isfinite(series).any(1)
@@ -188,6 +188,11 @@ class TimeSeriesTask(PixelTask):
         series = image.reshape(self.dates, -1, *image.shape[1:])
         filled = np.where(held[:, None], series, np.float32(np.nan)).astype(np.float32)
         return filled.reshape(image.shape)
+
+    @property
+    def rasters(self) -> tuple[RasterTaken, ...]:
+        """Return the raster that a prediction is made from, of which a pixel may have data on some dates alone."""
+        return (replace(super().rasters[0], sparse=True, nodata=self.spec.nodata),)
 
     def sample(self, images: Sequence[NDArray[Any]], valids: Sequence[NDArray[np.bool_] | None]) -> Sample:
         """Return the series, NaN on dates without data."""
