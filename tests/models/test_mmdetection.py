@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 import chipwright
 from chipwright import OptionError, console
-from chipwright.models.mmdetection import MMDETECTION, MMDetectionArguments
+from chipwright.models.mmdetection import MMDETECTION, MMDetectionArguments, _differing
 from chipwright.openmmlab import configs, descriptions
 from chipwright.openmmlab.detectors import CONFIGS
 
@@ -183,6 +183,17 @@ def test_another_network_is_not_fine_tuned_from(tmp_path: Path, config: Path) ->
     result = train(chips, tmp_path / "model", arguments={"model": str(config)})
     with pytest.raises(OptionError, match=r"another network \(FasterRCNN on ResNet\) than model=fcos names \(FCOS on ResNet\)"):
         train(chips, tmp_path / "other", arguments={"model": "fcos"}, pretrained_model=result.folder)
+    config.write_text(SMALL.replace("neck=dict(", 'neck=dict(type="PAFPN", '), encoding="utf-8")
+    with pytest.raises(OptionError, match=r"another network \(FasterRCNN on ResNet with another neck\)"):
+        train(chips, tmp_path / "other", arguments={"model": str(config)}, pretrained_model=result.folder)
+
+
+def test_networks_are_the_same_whatever_their_classes_anchors_and_settings() -> None:
+    model = configs.read_model(configs.shipped("mmdet", CONFIGS["ghm"]))
+    some = descriptions.for_boxes(descriptions.adapted(model, 2), 100)
+    other = descriptions.for_boxes(descriptions.adapted(model, 5, pretrained=True), 30)
+    assert _differing(some, descriptions.with_anchors(other, [8.0, 16.0, 32.0, 64.0, 128.0])) == []
+    assert _differing(some, described("fsaf")) == ["bbox_head", "type"]
 
 
 def test_a_network_that_is_no_detector_is_refused(tmp_path: Path) -> None:

@@ -64,8 +64,9 @@ class MMDetectionModel(OpenMMLabType, DetectorType):
             adapted(model, len(chips.classes), pretrained=bool(arguments.model_weight)), arguments.box_detections_per_img
         )
         if earlier:
+            other = _differing(earlier["network"], network)
             was, now = _kind(earlier["network"]), _kind(network)
-            require_same(was, now, arguments, was == now)
+            require_same(f"{was} with another {listed(other)}" if was == now else was, now, arguments, not other)
         fitted: dict[str, Any] = {}
         notes: list[str] = []
         layout = anchor_layout(network)
@@ -85,6 +86,19 @@ class MMDetectionModel(OpenMMLabType, DetectorType):
 
         pretrained = bool(spec.arguments["model_weight"])
         return Detector(spec.fitted["network"], len(spec.bands), len(spec.classes), pretrained=pretrained)
+
+
+def _differing(some: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return the parts in which two descriptions are of different networks, whatever their classes, anchors and settings."""
+    from chipwright.openmmlab.descriptions import adapted, every
+
+    plain: list[dict[str, Any]] = []
+    for given in (some, other):
+        network = adapted(dict(given), 1)
+        for node in every(network):
+            node.pop("base_sizes", None)
+        plain.append({key: value for key, value in network.items() if key not in ("train_cfg", "test_cfg")})
+    return sorted(key for key in plain[0].keys() | plain[1].keys() if plain[0].get(key) != plain[1].get(key))
 
 
 def _kind(description: Mapping[str, Any]) -> str:
