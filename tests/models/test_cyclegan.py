@@ -113,7 +113,7 @@ def test_translated_images_come_to_look_like_the_other_kind(tmp_path: Path) -> N
     content = json.loads((tmp_path / "model" / "model_metrics.json").read_text(encoding="utf-8"))
     first, last = content["history"][0], content["metrics"]
     # first weights, which make all of one grey, are at half of the untranslated distance
-    untranslated = next(float(found[1]) for note in content["notes"] if (found := re.search(r"(\d\.\d+) apart", note)))
+    untranslated = next(float(found[1]) / 100 for note in content["notes"] if (found := re.search(r"([\d.]+) % apart", note)))
     assert last["histogram_distance"] < 0.25 * untranslated
     assert last["cycle_error"] < first["cycle_error"]
 

@@ -142,7 +142,7 @@ def test_figures_of_a_worked_case() -> None:
     assert found.scalars["histogram_distance_a"] == pytest.approx(0.25)  # -0.5 against -1, of a range of 2
     assert found.scalars["histogram_distance_b"] == pytest.approx(0.5, abs=1 / BINS)  # 0 against 1
     assert found.scalars["translation_error"] == pytest.approx(0.425, abs=1 / BINS)
-    assert any("0.992 apart" in note for note in found.notes)
+    assert any("99.2 % apart" in note for note in found.notes)
 
 
 def test_figures_of_two_processes_are_those_of_one() -> None:

@@ -76,7 +76,7 @@ class CycleMetrics(Metrics):
         ]
         if self.true[0].shape == self.true[1].shape:
             before = movers_distance(*self.true)
-            notes.append(f"Untranslated, the histograms of A and B are {before:.3f} apart.")
+            notes.append(f"Untranslated, the histograms of A and B are {100 * before:.1f} % apart.")
         return Evaluation(scalars, notes=notes)
 
 
