@@ -6,9 +6,9 @@ CYCLEGAN on `cyclegan_naip`, beside images left as they are and beside its own f
 the histogram distance. A network trains for `--epochs`, else for as many as fit into the time given, told by one beforehand.
 
     python benchmarks/translation_quality.py --seconds 480 --backbone RESNET18
-    python benchmarks/translation_quality.py --model-type PIX2PIXHD --seconds 2000 --seed 42 --percentage 10 --batch 1 \
-        --arguments vgg_loss=False lambda_l1=100 n_gen_filters=16 n_downsample_global=2 n_blocks_global=3 \
-        n_blocks_local=2 n_dscr_filters=16
+    python benchmarks/translation_quality.py --model-type PIX2PIXHD --epochs 90 --rate 5e-4 --seed 42 --percentage 10 \
+        --batch 1 --arguments gen_network=global vgg_loss=False lambda_l1=100 n_gen_filters=32 n_downsample_global=1 \
+        n_blocks_global=3 n_dscr_filters=16
     python benchmarks/translation_quality.py --model-type PIX2PIX --epochs 200 --batch 4 --rate 5e-4 --seed 42 \
         --percentage 10 --arguments n_gen_filters=32 n_dscr_filters=16
     python benchmarks/translation_quality.py --model-type CYCLEGAN --epochs 20 --batch 1 --rate 2e-4 --arguments \

@@ -65,7 +65,7 @@ def test_classes_of_eight_chips_are_learnt_by_heart_by_openmmlabs_networks(name:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "steps"), [("cascade_rcnn", 80), ("fcos", 160), ("vfnet", 140)])
+@pytest.mark.parametrize(("name", "steps"), [("cascade_rcnn", 80), ("fcos", 120), ("vfnet", 80)])
 def test_objects_in_the_middle_of_eight_chips_are_learnt_by_heart_by_openmmlabs_networks(
     name: str, steps: int, data: Path
 ) -> None:
@@ -78,10 +78,13 @@ def test_objects_in_the_middle_of_eight_chips_are_learnt_by_heart_by_openmmlabs_
 
 
 def whole_in_the_middle(chip: Chip, size: int) -> bool:
-    """Return whether the middle `size` x `size` pixels show a whole object."""
+    """Return whether the middle `size` x `size` pixels show an object, and none in part: a sliver may hold no cell."""
     assert chip.boxes is not None
-    low = np.array([chip.width - size, chip.height - size] * 2) / 2
-    return bool(((chip.boxes >= low) & (chip.boxes <= low + size)).all(1).any())
+    low = (np.array([chip.width, chip.height]) - size) / 2
+    first, last = chip.boxes[:, :2], chip.boxes[:, 2:]
+    seen = (last > low).all(1) & (first < low + size).all(1)
+    whole = (first >= low).all(1) & (last <= low + size).all(1)
+    return bool(seen.any() and (whole == seen).all())
 
 
 @pytest.mark.slow
