@@ -26,7 +26,7 @@ BACKBONE, WEIGHTS = "MOBILENET_V2", "weights/mobilenet_v2_imagenet_from_quant.sa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("keyword", "steps"), [("SSD", 240), ("RETINANET", 160), ("YOLOV3", 160)])
+@pytest.mark.parametrize(("keyword", "steps"), [("SSD", 480), ("RETINANET", 160), ("YOLOV3", 160)])
 def test_detectors_learn_eight_chips_by_heart(keyword: str, steps: int, data: Path) -> None:
     chips = read_chips([data / "voc_palm"])
     assert learnt(keyword, chips.subset(range(0, 200, 25)), steps, data)["average_precision"] > 0.95
