@@ -25,13 +25,14 @@ def test_the_catalog_knows_it() -> None:
     assert find("RetinaNet") is RETINANET
 
 
-def test_defaults_are_the_networks() -> None:
+def test_defaults_but_one_are_the_networks() -> None:
     network = inspect.signature(RetinaNet).parameters
     arguments = RetinaArguments().model_dump()
     shared = [name for name in arguments if name in network]
 
     assert {"scales", "ratios", "box_score_thresh", "box_nms_thresh", "box_detections_per_img"} == set(shared)
-    for name in shared:
+    assert arguments["box_nms_thresh"] == 0.3
+    for name in set(shared) - {"box_nms_thresh"}:
         default = network[name].default
         assert arguments[name] == (list(default) if isinstance(default, tuple) else default)
 

@@ -129,8 +129,9 @@ def test_an_odd_number_of_channels_is_refused(tmp_path: Path) -> None:
 def test_it_is_said_that_sr3_gets_no_raster_function(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(console, "_quiet", False)
-    train(pair_builders.sharp_scenes(tmp_path / "chips", 8, 32), tmp_path / "model", backbone_model="SR3", arguments=SR3)
+    with monkeypatch.context() as loud:  # left again before the silence of all tests here is
+        loud.setattr(console, "_quiet", False)
+        train(pair_builders.sharp_scenes(tmp_path / "chips", 8, 32), tmp_path / "model", backbone_model="SR3", arguments=SR3)
     said = capsys.readouterr().err
     assert "no raster function for ArcGIS Pro: SUPERRESOLUTION does not export to ONNX: SR3 draws an image" in said
 
