@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from chipwright import console
-from chipwright.chips.chipset import BACKGROUND, Chip, ChipSet, ClassInfo
+from chipwright.chips.chipset import BACKGROUND, ChipSet, ClassInfo
 from chipwright.chips.folders import read_chips
 from chipwright.chips.formats import change_pairs
 from chipwright.chips.reading import ChipReader
@@ -115,7 +113,7 @@ def _suited(chips: ChipSet, model: Model) -> ChipSet:
         names = listed(f"{info.name} ({info.value})" for info in strange)
         account.warnings.append(f"The model does not know these classes, which are left out of the figures: {names}.")
     if any(value != new for value, new in values.items()):
-        chips = replace(chips, chips=tuple(_renumbered(chip, values) for chip in chips.chips))
+        chips = replace(chips, chips=tuple(chip.renumbered(values) for chip in chips.chips))
     return replace(chips, classes=spec.classes, account=account)
 
 
@@ -153,15 +151,3 @@ def _meant(given: Sequence[ClassInfo], known: Sequence[ClassInfo]) -> tuple[dict
             values[info.value] = free
             strange.append(info)
     return values, strange
-
-
-def _renumbered(chip: Chip, values: Mapping[int, int]) -> Chip:
-    """Return a chip with other class values."""
-    boxes = chip.box_values
-    return replace(
-        chip,
-        values=tuple(sorted({values.get(value, value) for value in chip.values})),
-        box_values=None if boxes is None else np.array([values.get(value, value) for value in boxes.tolist()], np.int64),
-        masks=tuple((values.get(value, value), path) for value, path in chip.masks),
-        pixels=tuple(sorted((values.get(value, value), count) for value, count in chip.pixels)),
-    )

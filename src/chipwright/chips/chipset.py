@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,17 @@ class Chip:
     def image(self) -> Path:
         """The first (often only) image path."""
         return self.images[0]
+
+    def renumbered(self, new: Mapping[int, int]) -> Chip:
+        """Return the chip with other class values, those that `new` does not hold as they are; rasters keep theirs."""
+        boxes = self.box_values
+        return replace(
+            self,
+            values=tuple(sorted({new.get(value, value) for value in self.values})),
+            box_values=None if boxes is None else np.array([new.get(value, value) for value in boxes.tolist()], np.int64),
+            masks=tuple((new.get(value, value), path) for value, path in self.masks),
+            pixels=tuple(sorted((new.get(value, value), count) for value, count in self.pixels)),
+        )
 
 
 @dataclass(slots=True)

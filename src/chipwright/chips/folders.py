@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from chipwright.chips.chipset import Account, Chip, ChipSet
+from chipwright.chips.chipset import Account, ChipSet
 from chipwright.chips.formats.classes import DraftClass, finished
 from chipwright.chips.formats.locating import locate_export
 from chipwright.chips.formats.part import Part
@@ -124,19 +122,8 @@ def _agree_on_values(parts: Sequence[Part]) -> Sequence[Part]:
 
 def _renumbered(part: Part, by_name: dict[str, DraftClass]) -> Part:
     new_value = {draft.value: by_name[draft.name.casefold()].value for draft in part.classes}
-
-    def renumber(chip: Chip) -> Chip:
-        values = chip.box_values
-        return replace(
-            chip,
-            values=tuple(sorted(new_value[value] for value in chip.values)),
-            box_values=None if values is None else np.array([new_value[value] for value in values.tolist()], np.int64),
-            masks=tuple((new_value[value], path) for value, path in chip.masks),
-            pixels=tuple(sorted((new_value[value], count) for value, count in chip.pixels)),
-        )
-
     classes = {draft.value: draft for draft in (by_name[draft.name.casefold()] for draft in part.classes)}
-    return replace(part, chips=tuple(map(renumber, part.chips)), classes=tuple(classes.values()))
+    return replace(part, chips=tuple(chip.renumbered(new_value) for chip in part.chips), classes=tuple(classes.values()))
 
 
 def _united_classes(parts: Sequence[Part], account: Account) -> dict[int, DraftClass]:

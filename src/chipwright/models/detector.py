@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,12 @@ from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
     from chipwright.tasks.base import Task
+
+
+LeastScore = Annotated[float, Field(ge=0, lt=1, description="Least score of the boxes returned in inference.")]
+MostOverlap = Annotated[
+    float, Field(ge=0, le=1, description="IoU above which the weaker of two boxes of a class is suppressed.")
+]
 
 
 class DetectorArguments(BackboneArguments):
@@ -31,10 +37,8 @@ class DetectorArguments(BackboneArguments):
 class BoxArguments(DetectorArguments):
     """Arguments about the boxes that a one-stage detector returns, named as FASTERRCNN's."""
 
-    box_score_thresh: float = Field(0.05, ge=0, lt=1, description="Least score of the boxes returned in inference.")
-    box_nms_thresh: float = Field(
-        0.5, ge=0, le=1, description="IoU above which the weaker of two boxes of a class is suppressed."
-    )
+    box_score_thresh: LeastScore = 0.05
+    box_nms_thresh: MostOverlap = 0.5
     box_detections_per_img: int = Field(300, ge=1, description="Most boxes returned for an image, all classes together.")
 
     def box_settings(self) -> dict[str, Any]:

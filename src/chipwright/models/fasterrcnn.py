@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from chipwright.chips.chipset import ChipSet
 from chipwright.models.base import Arguments, BackboneRule, Tiny
-from chipwright.models.detector import DetectorArguments, DetectorType, fitted_sizes
+from chipwright.models.detector import DetectorArguments, DetectorType, LeastScore, MostOverlap, fitted_sizes
 from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -57,10 +57,8 @@ class RegionArguments(DetectorArguments):
     )
     rpn_batch_size_per_image: int = Field(256, ge=1, description="Anchors of an image that the proposal loss is computed on.")
     rpn_positive_fraction: float = Field(0.5, gt=0, le=1, description="Most that may be objects among these anchors.")
-    box_score_thresh: float = Field(0.05, ge=0, lt=1, description="Least score of the boxes returned in inference.")
-    box_nms_thresh: float = Field(
-        0.5, ge=0, le=1, description="IoU above which the weaker of two boxes of a class is suppressed."
-    )
+    box_score_thresh: LeastScore = 0.05
+    box_nms_thresh: MostOverlap = 0.5
     box_detections_per_img: int = Field(100, ge=1, description="Most boxes returned for an image, all classes together.")
     box_fg_iou_thresh: float = Field(0.5, ge=0, le=1, description="Least IoU of a proposal with an object to be taught as one.")
     box_bg_iou_thresh: float = Field(

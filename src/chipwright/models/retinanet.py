@@ -9,7 +9,7 @@ from pydantic import Field
 
 from chipwright.chips.chipset import ChipSet
 from chipwright.models.base import Arguments, BackboneRule, Tiny
-from chipwright.models.detector import BoxArguments, DetectorType, fitted_sizes
+from chipwright.models.detector import BoxArguments, DetectorType, MostOverlap, fitted_sizes
 from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ class RetinaArguments(BoxArguments):
     scales: Factors = Field([1.0, 0.8, 0.63], description="Anchor sizes at a place, as factors of its level's: 4 cells.")
     ratios: Factors = Field([0.5, 1.0, 2.0], description="Heights over widths of the anchors at a place.")
     # things on the ground hardly hide each other from above: what overlaps more is mostly one of them found twice
-    box_nms_thresh: float = Field(
-        0.3, ge=0, le=1, description="IoU above which the weaker of two boxes of a class is suppressed."
-    )
+    box_nms_thresh: MostOverlap = 0.3
 
 
 class RetinaNetType(DetectorType):

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from chipwright.chips.chipset import ChipSet
 from chipwright.errors import OptionError
 from chipwright.models.base import Arguments, BackboneRule, Tiny
-from chipwright.models.detector import BoxArguments, DetectorType, boxes_of
+from chipwright.models.detector import BoxArguments, DetectorType, MostOverlap, boxes_of
 from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ class SsdArguments(BoxArguments):
         lt=1,
         description="Weight of the box loss, the class loss having the rest of 1; default: both count in full.",
     )
-    box_nms_thresh: float = Field(
-        0.45, ge=0, le=1, description="IoU above which the weaker of two boxes of a class is suppressed."
-    )
+    box_nms_thresh: MostOverlap = 0.45
     box_detections_per_img: int = Field(200, ge=1, description="Most boxes returned for an image, all classes together.")
 
     aliases: ClassVar[dict[str, str]] = {"zoom": "zooms", "grid": "grids", "focus_loss": "focal_loss"}

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from chipwright.chips.chipset import ChipSet
 from chipwright.models.base import Arguments, BackboneRule, Tiny
-from chipwright.models.detector import BoxArguments, DetectorType, boxes_of
+from chipwright.models.detector import BoxArguments, DetectorType, LeastScore, MostOverlap, boxes_of
 from chipwright.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -44,10 +44,8 @@ class YoloArguments(BoxArguments):
     box_loss: Literal["iou", "paper"] = Field(
         "iou", description="What boxes are taught by: their complete IoU, or places and sizes apart as in the paper."
     )
-    box_score_thresh: float = Field(0.01, ge=0, lt=1, description="Least score of the boxes returned in inference.")
-    box_nms_thresh: float = Field(
-        0.45, ge=0, le=1, description="IoU above which the weaker of two boxes of a class is suppressed."
-    )
+    box_score_thresh: LeastScore = 0.01
+    box_nms_thresh: MostOverlap = 0.45
 
 
 class YoloV3(DetectorType):
