@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-EXTRAS := detr,roads,onnx,tensorboard,dev
+EXTRAS := detr,roads,fid,onnx,tensorboard,dev
 
 .PHONY: demo test test-slow lint format bench clean
 

@@ -247,7 +247,7 @@ class _Run:
         progress, settings = self.progress, self.settings
         with self._averaged():
             share_buffers(self.network, self.accelerator)
-            measurement = measure(self.network, self.task, self.validation_feed, self.accelerator, "Validating")
+            measurement = measure(self.network, self.task, self.validation_feed, self.accelerator, "Validating", thorough=False)
             row = self._row(measurement)
             progress.history.append(row)
             progress.end_epoch()

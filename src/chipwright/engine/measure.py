@@ -31,10 +31,16 @@ class Measurement:
         return self.losses | self.evaluation.scalars
 
 
-def measure(network: nn.Module, task: Task, feed: Feed, accelerator: Accelerator, label: str = "Measuring") -> Measurement:
-    """Return losses and metrics of `network` over everything that `feed` holds, on all processes together."""
+def measure(
+    network: nn.Module, task: Task, feed: Feed, accelerator: Accelerator, label: str = "Measuring", thorough: bool = True
+) -> Measurement:
+    """Return losses and metrics of `network` over everything that `feed` holds, on all processes together.
+
+    Args:
+        thorough: take figures that need long, too.
+    """
     network.eval()
-    metrics, sums, count = task.metrics(), dict[str, Any](), 0
+    metrics, sums, count = task.thorough_metrics() if thorough else task.metrics(), dict[str, Any](), 0
     with torch.inference_mode():
         for step, batch in enumerate(console.track(feed.batches(), label, len(feed))):
             size = len(batch[task.image_keys[0]])

@@ -132,6 +132,9 @@ METRICS: dict[str, Metric] = {
     "kappa": Metric("Cohen's kappa", "Accuracy beyond what chance alone would give; 1 is perfect, 0 is chance.", "score", True),
     "ssim": Metric("SSIM", "Structural similarity to the true image; 1 is the same image.", "score", True),
     "psnr": Metric("PSNR", "Peak signal-to-noise ratio to the true image, in decibels.", "decibel", True),
+    "lpips": Metric(
+        "LPIPS", "How unlike the true image a trained network finds it, weighted as people judge; 0 is alike.", "number", False
+    ),
     "fid": Metric("FID", "Fréchet distance between made and true images as a network sees them; 0 is alike.", "number", False),
     "fid_a": Metric("FID A", "Fréchet distance of the images turned into kind A from true ones; 0 is alike.", "number", False),
     "fid_b": Metric("FID B", "Fréchet distance of the images turned into kind B from true ones; 0 is alike.", "number", False),

@@ -367,6 +367,10 @@ class Task(ABC):
     def metrics(self) -> Metrics:
         """Return a fresh accumulator."""
 
+    def thorough_metrics(self) -> Metrics:
+        """Return a fresh accumulator for a trained model, of what would take too long after every epoch as well."""
+        return self.metrics()
+
     # -- showing
 
     @abstractmethod

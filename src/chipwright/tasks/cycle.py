@@ -16,13 +16,15 @@ from chipwright.chips.augmentation.pixels import fill_invalid
 from chipwright.chips.augmentation.recipe import Recipe
 from chipwright.chips.augmentation.scene import Scene, apply
 from chipwright.chips.chipset import Chip
-from chipwright.chips.display import Panel, to_rgb
+from chipwright.chips.display import Panel, color_bands, to_rgb
 from chipwright.networks.adversarial import ImagePool, adversarial_loss, bare, held
 from chipwright.networks.cyclegan import Cycled
 from chipwright.spec import ModelSpec
 from chipwright.tasks.base import Batch, Networks, Phase, Reader, Sample
 from chipwright.tasks.cycle_metrics import CycleMetrics
+from chipwright.tasks.frechet import FrechetMetrics
 from chipwright.tasks.images import Made
+from chipwright.tasks.network_metrics import cycle_colors
 from chipwright.tasks.translation import GENERATE, AdversarialTask
 
 CYCLE_WEIGHT = 10.0
@@ -147,6 +149,11 @@ class CycleTask(AdversarialTask):
     def metrics(self) -> CycleMetrics:
         """Return a fresh accumulator."""
         return CycleMetrics(len(self.spec.bands), len(self.made.bands))
+
+    def thorough_metrics(self) -> FrechetMetrics:
+        """Return the same with the FID of either kind."""
+        first, second = (color_bands(len(bands), bands)[0] for bands in (self.spec.bands, self.made.bands))
+        return FrechetMetrics(self.metrics(), cycle_colors(first, second))
 
     # -- showing
 

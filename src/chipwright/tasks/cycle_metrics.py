@@ -72,7 +72,6 @@ class CycleMetrics(Metrics):
             "The cycle error is how far an image is from itself once translated and brought back; the histogram distance is "
             "how far the values of translated images are from those of true ones (earth mover's distance); both are shares of "
             "the range from black to white.",
-            "FID is left out: it takes the weights of an Inception network, which chipwright does not carry.",
         ]
         if self.true[0].shape == self.true[1].shape:
             before = movers_distance(*self.true)

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chipwright.chips.chipset import BandStatistics
-from chipwright.chips.display import Panel, to_rgb
+from chipwright.chips.display import Panel, color_bands, to_rgb
 from chipwright.tasks.base import Batch, Metrics, Sample, Task
 from chipwright.tasks.image_metrics import ImageMetrics, psnr, value_range
+from chipwright.tasks.lpips import LpipsMetrics
+from chipwright.tasks.network_metrics import Colors, pair_colors
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,16 @@ class ImageTask(Task):
     def metrics(self) -> Metrics:
         """Return fresh averages of PSNR and SSIM."""
         return ImageMetrics(*value_range(self.made))
+
+    def thorough_metrics(self) -> Metrics:
+        """Return PSNR, SSIM and LPIPS."""
+        return LpipsMetrics(self.metrics(), self.colors)
+
+    @property
+    def colors(self) -> Colors:
+        """What trained networks are shown."""
+        bands, _ = color_bands(len(self.made.bands), self.made.bands)
+        return pair_colors(*value_range(self.made), bands)
 
     def panels(self, sample: Sample, prediction: Any) -> list[Panel]:
         """Return input, output and truth; below the output its PSNR, and below an input of the same kind its own."""

@@ -17,7 +17,8 @@ from chipwright.chips.chipset import Chip
 from chipwright.chips.display import color_bands
 from chipwright.networks.adversarial import adversarial_loss, bare, held
 from chipwright.networks.perceptual import color_images
-from chipwright.tasks.base import Batch, Networks, ParameterGroup, Phase, Reader, Sample
+from chipwright.tasks.base import Batch, Metrics, Networks, ParameterGroup, Phase, Reader, Sample
+from chipwright.tasks.frechet import FrechetMetrics
 from chipwright.tasks.images import ImageTask, Made
 
 GENERATE, DISCRIMINATE = Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",))
@@ -116,6 +117,10 @@ class PairTask(AdversarialTask):
         """Return normalised images of what is made as red, green and blue of 0..1, for a VGG to see."""
         bands, _ = color_bands(len(self.made.bands), self.made.bands)
         return color_images((images.float() + 1) / 2, bands)
+
+    def thorough_metrics(self) -> Metrics:
+        """Return PSNR, SSIM, LPIPS and FID."""
+        return FrechetMetrics(super().thorough_metrics(), self.colors)
 
     def validate(self, network: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Sequence[Tensor]]:
         """Return L1 of the pixels, which says more of an image than how well its judge is deceived, and the images."""
