@@ -9,6 +9,7 @@ import pyogrio
 import pytest
 import shapely
 from map_builders import CELL, LEFT, TOP, model_of, raster_file, spec_for
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chipwright import api
@@ -52,6 +53,27 @@ def test_every_feature_gets_the_label_of_its_surroundings(tmp_path: Path) -> Non
     assert done.counts == {"Class 2": 2, "Class 5": 1, "Class 8": 1}
     assert shapely.from_wkb(wkb)[0].equals(shapely.from_wkb(pyogrio.raw.read(features)[2])[0])
     assert meta["crs"] == "EPSG:32633"
+
+
+def test_features_keep_their_fields(tmp_path: Path) -> None:
+    raster = raster_file(tmp_path / "in.tif", np.ones((200, 200), np.uint8))
+    plain = squares(tmp_path / "plain.gpkg", [(98, 98, 14), (900, 900, 5), (10, 10, 12)])
+    wkb = pyogrio.raw.read(plain)[2]
+    fields: dict[str, NDArray[Any]] = {
+        "owner": np.array(["Ann", "nobody", None], object), "floors": np.array([2, 0, 3], np.int32),
+        "built": np.array(["1990-01-01", "NaT", "2001-05-03"], "datetime64[ms]"), "label": np.array(["old"] * 3, object),
+        "FID": np.array([7, 7, 7], np.int64),
+    }  # fmt: skip
+    houses = tmp_path / "houses.geojson"
+    pyogrio.raw.write(houses, wkb, list(fields.values()), list(fields), crs="EPSG:32633", geometry_type="Polygon")
+    api.predict(classifier(), raster, tmp_path / "out.gpkg", features=houses)
+    meta, _, _, columns = pyogrio.raw.read(tmp_path / "out.gpkg")
+    found = dict(zip(meta["fields"].tolist(), columns, strict=True))
+    assert list(found) == ["owner", "floors", "built", "Label", "Confidence", "classvalue"]
+    assert found["owner"].tolist() == ["Ann", None]
+    assert found["floors"].tolist() == [2, 3]
+    assert [str(date)[:10] for date in found["built"]] == ["1990-01-01", "2001-05-03"]
+    assert found["Label"].tolist() == ["Class 2", "Class 2"]
 
 
 def test_without_features_tiles_are_labelled(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from chipwright import console
 from chipwright.errors import DataError, OptionError
 from chipwright.prediction.job import Job
 from chipwright.prediction.outputs import VECTORS, wanted
-from chipwright.prediction.places import CHUNK, find_places, predicted, write_places
+from chipwright.prediction.places import find_places, predicted, write_places
 from chipwright.prediction.work import Work
 
 CAPTION = "Caption"
@@ -27,12 +27,12 @@ def predict_captions(job: Job) -> tuple[dict[str, int], list[Path]]:
         raise OptionError(f"{model.name} describes whole tiles; --probabilities and --polygons are for pixel classifiers.")
     if options.threshold is not None:
         raise OptionError(f"{model.name} gives every tile a caption; leave the threshold out, and choose by Confidence.")
-    shapes, boxes = find_places(job, squished=False)
-    work = Work(options.out, job.facts("captions") | {"places": len(boxes)})
-    chunks = [boxes[start : start + CHUNK] for start in range(0, len(boxes), CHUNK)]
+    places = find_places(job, squished=False)
+    work = Work(options.out, job.facts("captions") | {"places": len(places.boxes)})
+    chunks = places.chunks
     for chunk in console.track(work.missing(len(chunks)), "Describing", len(chunks)):
         found: list[Any] = [None] * len(chunks[chunk])
-        for one in predicted(job, chunks[chunk], shapes[chunk * CHUNK : (chunk + 1) * CHUNK]):
+        for one in predicted(job, places, chunks[chunk]):
             if one.result is not None:
                 found[one.row] = [one.result.text, one.result.score]
         work.piece(chunk, "json").write_text(json.dumps(found), encoding="utf-8")
@@ -43,7 +43,7 @@ def predict_captions(job: Job) -> tuple[dict[str, int], list[Path]]:
         raise DataError("None of the places to describe holds data.")
     texts, scores = zip(*filter(None, said), strict=True)
     fields = {CAPTION: np.array(texts, object), "Confidence": np.round(100 * np.array(scores, np.float64), 2)}
-    write_places(job, job.source.grid.on_map(shapes[seen]), fields, "captions")
+    write_places(job, places, seen, fields, "captions")
     if not seen.all():
         console.warn(f"{int((~seen).sum())} places hold no data and got no caption.")
     work.clear()

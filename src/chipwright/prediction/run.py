@@ -20,7 +20,7 @@ from chipwright.prediction.objects import predict_objects
 from chipwright.prediction.options import Predicted, PredictOptions
 from chipwright.prediction.source import Source
 from chipwright.prediction.windows import Plan
-from chipwright.prediction.work import check_output
+from chipwright.prediction.work import alone, check_output
 from chipwright.raster.imagery import CACHE, rasters_in
 from chipwright.tasks.captions import CaptionTask
 from chipwright.tasks.classification import ClassificationTask
@@ -80,7 +80,11 @@ def predict(options: PredictOptions, model: Model | None = None) -> Predicted:
     elif options.threshold is not None:
         model.task.score_threshold = options.threshold
     try:
-        with rasterio.Env(GDAL_CACHEMAX=CACHE), Source(model, rasters, second, options.cell_size) as source:
+        with (
+            alone(options.out),
+            rasterio.Env(GDAL_CACHEMAX=CACHE),
+            Source(model, rasters, second, options.cell_size) as source,
+        ):
             job = Job(options, model, source, planned(options, model, source))
             plan = job.plan
             size = f"{source.grid.width} x {source.grid.height} pixels"

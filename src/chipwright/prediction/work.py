@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from chipwright import console
 from chipwright.errors import ChipwrightError, OptionError
@@ -62,6 +65,28 @@ class Work:
         """Remove the folder and everything in it."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keep other predictions from writing the same output meanwhile; a process that is killed keeps nobody out.
+
+    Raises:
+        OptionError: if another one is at it.
+        ChipwrightError: if the output's folder cannot be written to.
+    """
+    lock = FileLock(out.with_name(f".{out.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OptionError(f"Another prediction is writing {out}. Wait for it, or choose another name.") from error
+    except OSError as error:
+        raise ChipwrightError(f"The folder {out.parent} cannot be written to: {error.strerror}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def check_output(out: Path, inputs: Sequence[Path], overwrite: bool) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class Features:
         classes: sorted by value.
         texts: what the class field says, where it holds text.
         crs: reference system, None where the file names none.
+        fields: whatever else the file says of each, where it was asked for: name -> values.
     """
 
     source: Path
@@ -40,6 +41,7 @@ class Features:
     classes: tuple[ClassInfo, ...]
     texts: tuple[str, ...] = ()
     crs: CRS | None = None
+    fields: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -86,7 +88,8 @@ class Features:
     def taken(self, kept: NDArray[Any]) -> Features:
         """Return some of the features, by a mask or by places."""
         texts = tuple(np.array(self.texts, object)[kept].tolist()) if self.texts else ()
-        return replace(self, shapes=self.shapes[kept], values=self.values[kept], texts=texts)
+        fields = {name: values[kept] for name, values in self.fields.items()}
+        return replace(self, shapes=self.shapes[kept], values=self.values[kept], texts=texts, fields=fields)
 
     def in_system(self, crs: CRS | None) -> Features:
         """Return the features in another reference system; as they are where either is not known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,13 +67,21 @@ class Figures:
         """Take in values (count,), those without data left out."""
         if not values.size:
             return
-        if categorical:
-            for value, count in _counted(values):
-                self.counts[value] = self.counts.get(value, 0) + count
-        self.count += values.size
-        self.total += float(values.sum(dtype=np.float64))
-        self.squares += float(np.square(values, dtype=np.float64).sum())
-        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+        if not categorical:
+            self._take(values, values.size, float(values.sum(dtype=np.float64)), np.square(values, dtype=np.float64).sum())
+            return
+        counted = _counted(values)
+        for value, count in counted:
+            self.counts[value] = self.counts.get(value, 0) + count
+        found, often = (np.array(column, np.float64) for column in zip(*counted, strict=True))
+        self._take(found, values.size, float(found @ often), found**2 @ often)
+
+    def _take(self, found: NDArray[Any], count: int, total: float, squares: Any) -> None:
+        """Take in the sums over `count` values, and which ones were found."""
+        self.count += count
+        self.total += total
+        self.squares += float(squares)
+        self.low, self.high = min(self.low, float(found.min())), max(self.high, float(found.max()))
 
     @property
     def mean(self) -> float:
@@ -112,13 +121,6 @@ def assemble(pieces: Sequence[tuple[Path, int]], grid: Grid, layer: Layer, out: 
     Raises:
         ChipwrightError: if it cannot be written.
     """
-    figures = [Figures() for _ in layer.bands]
-    for path, _ in pieces:
-        with rasterio.open(path) as file:
-            for _, window in file.block_windows(1):
-                pixels = file.read(window=window)
-                for band, one in zip(figures, pixels, strict=True):
-                    band.add(_held(one, layer), bool(layer.classes))
     virtual = pieces[0][0].parent / "pieces.vrt"
     write_text(virtual, _virtual(pieces, grid, layer))
     options: dict[str, Any] = {
@@ -126,11 +128,37 @@ def assemble(pieces: Sequence[tuple[Path, int]], grid: Grid, layer: Layer, out: 
         "predictor": "NO" if layer.classes else "YES", "overview_resampling": "nearest" if layer.classes else "average",
     }  # fmt: skip
     try:
-        with whole_file(out) as part, rasterio.Env(GDAL_CACHEMAX=128, GDAL_PAM_ENABLED=False):
+        with (
+            whole_file(out) as part,
+            ThreadPoolExecutor(1) as beside,
+            rasterio.Env(GDAL_PAM_ENABLED=False, **_environment(layer)),
+        ):
+            measuring = beside.submit(_figures, [path for path, _ in pieces], layer)
             rasterio.shutil.copy(virtual, part, driver="COG", **options)
+            figures = measuring.result()
             _auxiliary(out, figures, layer)
     except (RasterioError, OSError) as error:
         raise ChipwrightError(f"{out} cannot be written: {error}.") from error
+    return figures
+
+
+def _environment(layer: Layer) -> dict[str, Any]:
+    """Return GDAL's settings while it puts a raster together.
+
+    Overviews are drawn into a file of their own first, which GDAL compresses with more effort than the result; for classes,
+    bytes as a rule, none is made. The file then takes a third of a byte a pixel until the raster is written.
+    """
+    return {"GDAL_CACHEMAX": 128} | ({"COG_TMP_COMPRESSION": "NONE"} if layer.classes else {})
+
+
+def _figures(pieces: Sequence[Path], layer: Layer) -> list[Figures]:
+    """Return each band's statistics over all pieces."""
+    figures = [Figures() for _ in layer.bands]
+    for path in pieces:
+        with rasterio.open(path) as file:
+            for _, window in file.block_windows(1):
+                for band, one in zip(figures, file.read(window=window), strict=True):
+                    band.add(_held(one, layer), bool(layer.classes))
     return figures
 
 

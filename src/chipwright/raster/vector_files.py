@@ -38,7 +38,7 @@ def read_features(path: Path, class_value_field: str | None = None, classes: boo
     Args:
         path: the file; `labels.gpkg|layername=trees` names one of several layers.
         class_value_field: name of the field, in any case; one of `VALUE_FIELDS` if not given.
-        classes: whether the features have classes; without, all get the value 1.
+        classes: whether the features have classes; without, all get the value 1, and their fields are kept.
 
     Raises:
         DataError: if the file cannot be read, has several layers, or holds nothing usable.
@@ -53,7 +53,7 @@ def read_features(path: Path, class_value_field: str | None = None, classes: boo
         fields = [str(name) for name in pyogrio.read_info(source, layer=layer)["fields"]]
         value_field = _field(fields, class_value_field, source) if classes else None
         about = [name for name in fields if classes and name.lower() in (*NAME_FIELDS, *COLOR_FIELDS)]
-        columns = list(dict.fromkeys([*([value_field] if value_field else []), *about]))
+        columns = list(dict.fromkeys([*([value_field] if value_field else []), *about])) if classes else None
         meta, _, wkb, data = pyogrio.raw.read(source, layer=layer, columns=columns, force_2d=True)
     except (DataSourceError, DataLayerError, FieldError, ValueError, OSError) as error:
         raise DataError(f"{source} cannot be read as vector labels: {error}") from error
@@ -76,7 +76,13 @@ def read_features(path: Path, class_value_field: str | None = None, classes: boo
         table.classes(values[kept].tolist()),
         tuple(texts[kept].tolist()) if texts is not None else (),
         _crs(meta["crs"]),
+        {} if classes else {name: column[kept] for name, column in columns_read.items() if _plain(column)},
     )
+
+
+def _plain(column: NDArray[Any]) -> bool:
+    """Return whether a field holds numbers, texts or times, which every format of ours keeps, and not lists or bytes."""
+    return column.dtype.kind in "biufM" or all(value is None or isinstance(value, str) for value in column.tolist())
 
 
 def _only_layer(source: Path) -> str | None:

@@ -160,8 +160,8 @@ class Normalize(nn.Module):
         images = images.to(torch.float32)
         if self.minimum is not None or self.maximum is not None:
             images = torch.clamp(images, self.minimum, self.maximum)
-        images = (images - self.mean) * self.scale
-        return torch.nan_to_num(images) if floating else images
+        images = (images - self.mean).mul_(self.scale)
+        return images.nan_to_num_() if floating else images
 
 
 class Task(ABC):
