@@ -5,6 +5,7 @@ The plain loop follows torchvision's detection reference: SGD, a warm-up over th
 are the same.
 
     python benchmarks/fasterrcnn_quality.py --seeds 0 1 2
+    python benchmarks/fasterrcnn_quality.py --type RETINANET --only torchvision      (its defaults: suppression at 0.5)
 """
 
 from __future__ import annotations
@@ -29,34 +30,43 @@ from chipwright.networks.weights import find_weights
 from chipwright.normalization import choose_normalization
 from chipwright.spec import ModelSpec
 
+RATES = {"FASTERRCNN": 0.02, "RETINANET": 0.01}
+"""Of torchvision's detection reference, for 16 images a batch."""
+TORCHVISION: dict[str, dict[str, Any]] = {"RETINANET": {"box_nms_thresh": 0.5, "scales": [1.0, 2 ** (1 / 3), 2 ** (2 / 3)]}}
+"""Arguments with which a type's defaults are torchvision's."""
 WEIGHTS = "weights/mobilenet_v2_imagenet_from_quant.safetensors"
 PERCENTAGE, BACKBONE = 38.0, "MOBILENET_V2"
 
 
-def ours(folder: Path, seed: int, epochs: int, batch: int, freeze: bool, precision: str) -> tuple[float, float]:
+def ours(
+    folder: Path, seed: int, epochs: int, batch: int, freeze: bool, precision: str, keyword: str = "FASTERRCNN"
+) -> tuple[float, float]:
     """Return (AP50 of the kept epoch, seconds)."""
     with scratch() as out:
         result = api.train(
-            folder, Path(out) / "m", model_type="FASTERRCNN", backbone_model=BACKBONE, max_epochs=epochs, seed=seed,
+            folder, Path(out) / "m", model_type=keyword, backbone_model=BACKBONE, max_epochs=epochs, seed=seed,
             backbone_weights=str(data_folder() / WEIGHTS), split="block", validation_percentage=PERCENTAGE, batch_size=batch,
             freeze=freeze, precision=precision,
         )  # fmt: skip
         return result.metrics["average_precision"], result.seconds
 
 
-def plain(folder: Path, seed: int, epochs: int, batch: int, freeze: bool, precision: str) -> tuple[float, float]:
+def plain(
+    folder: Path, seed: int, epochs: int, batch: int, freeze: bool, precision: str, keyword: str = "FASTERRCNN"
+) -> tuple[float, float]:
     """Return (AP50 after the last epoch, seconds with measuring after each) of torchvision's own recipe."""
     started, device = time.perf_counter(), choose_device(None)
     accelerator = start_accelerator(device, choose_precision(precision, device))
     chips = read_chips([folder])
     split = split_chips(chips, PERCENTAGE, "block", seed)
-    model: Any = catalog.find("FASTERRCNN")
+    model: Any = catalog.find(keyword)
+    arguments = model.arguments(**TORCHVISION.get(keyword, {}))
     weights = find_weights(BACKBONE, str(data_folder() / WEIGHTS))
     spec = ModelSpec(
-        model_type="FASTERRCNN", arguments=model.arguments().model_dump(), backbone=BACKBONE, classes=chips.classes,
+        model_type=keyword, arguments=arguments.model_dump(), backbone=BACKBONE, classes=chips.classes,
         bands=chips.bands, dtype=chips.dtype, chip_size=chips.tile_size, statistics=chips.statistics,
         normalization=choose_normalization(chips, (weights.mean, weights.std)), metadata_format=chips.format,
-        fitted=model.fit(chips.subset(split.training), model.arguments()),
+        fitted=model.fit(chips.subset(split.training), arguments),
     )  # fmt: skip
     task, reader = model.task(spec), ChipReader(chips.nodata, cache_bytes=2**31)
     training = Feed(task, chips.subset(split.training).chips, reader, batch, seed=seed, shuffle=True)
@@ -66,7 +76,7 @@ def plain(folder: Path, seed: int, epochs: int, batch: int, freeze: bool, precis
     if freeze:
         freeze_loaded(network)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    rate = 0.02 * batch / 16
+    rate = RATES[keyword] * batch / 16
     optimizer = torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=1e-4)
     for epoch in range(epochs):
         train_mode(network)
@@ -116,7 +126,15 @@ def flipped(batch: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Run both, or the one asked for, for every seed and print means and spreads."""
     options = arguments(
-        __doc__.splitlines()[0], seeds=[0, 1, 2], epochs=6, batch=4, freeze=1, precision="auto", only="", out=""
+        __doc__.splitlines()[0],
+        seeds=[0, 1, 2],
+        epochs=6,
+        batch=4,
+        freeze=1,
+        precision="auto",
+        only="",
+        type="FASTERRCNN",
+        out="",
     )
     folder, freeze = data_folder() / "voc_palm", bool(options.freeze)
     contestants = {"chipwright": ours, "torchvision": plain}
@@ -126,13 +144,13 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for seed in options.seeds:
         for name, run in contestants.items():
-            score, seconds = run(folder, seed, options.epochs, options.batch, freeze, options.precision)
+            score, seconds = run(folder, seed, options.epochs, options.batch, freeze, options.precision, options.type)
             scores[name].append(score)
             times[name].append(seconds)
             print(f"seed {seed}: {name} AP50 {score:.3f} in {seconds:.0f} s", flush=True)
     rows = [{"": name, "AP50": mean_and_spread(scores[name]), "seconds, all": f"{np.mean(times[name]):.0f}"} for name in scores]
     show(
-        f"FASTERRCNN {BACKBONE} ({'frozen' if freeze else 'unfrozen'}) on voc_palm by place, {options.epochs} epochs, "
+        f"{options.type} {BACKBONE} ({'frozen' if freeze else 'unfrozen'}) on voc_palm by place, {options.epochs} epochs, "
         f"precision {options.precision}, seeds {options.seeds}",
         rows,
         options.out,

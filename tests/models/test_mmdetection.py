@@ -265,3 +265,23 @@ def test_measuring_losses_leaves_what_heads_gather_in_training(name: str) -> Non
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     assert [list(getattr(head, key, [])) for key in ("iou_history", "beta_history")] == histories
     assert all(torch.isfinite(value) for value in first.values())
+
+
+def test_thresholds_that_follow_the_training_come_back_with_the_weights() -> None:
+    network: Any = detector("dynamic_rcnn").train()
+    head = network.model.roi_head
+    head.train_cfg.dynamic_rcnn.update_iter_interval = 2
+    images = [torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    first = head.bbox_assigner.pos_iou_thr
+    head.train_cfg.dynamic_rcnn.initial_iou = 0.01
+    for _ in range(3):
+        network(images, targets())
+    assert head.bbox_assigner.pos_iou_thr != first
+    other: Any = detector("dynamic_rcnn")
+    other.load_state_dict(network.state_dict())
+    again = other.model.roi_head
+    assert again.bbox_assigner.pos_iou_thr == again.bbox_assigner.neg_iou_thr == head.bbox_assigner.pos_iou_thr
+    assert again.bbox_head.loss_bbox.beta == head.bbox_head.loss_bbox.beta
+    assert again.iou_history == [float(overlap) for overlap in head.iou_history]
+    assert again.beta_history == [float(error) for error in head.beta_history]
+    assert len(again.iou_history) == 1

@@ -19,6 +19,7 @@ from chipwright.networks.detection import Detection, Losses, Target, padded_batc
 from chipwright.networks.pretrained import mark_backbone
 from chipwright.openmmlab.building import build_network, quiet
 from chipwright.openmmlab.descriptions import Description
+from chipwright.openmmlab.dynamic import keep_gathered
 
 _CLASS_LAYERS = ("fc_cls", "conv_cls", "retina_cls", "atss_cls", "vfnet_cls", "reppoints_cls_out")
 """Names of the layers whose rows are the classes; in those of the second stage the background comes after them."""
@@ -53,6 +54,7 @@ class Detector(nn.Module):
         super().__init__()
         self.model: Any = build_network("mmdet", description, bands, pretrained=pretrained)
         _require_boxes(self.model)
+        keep_gathered(self.model)
         self.classes = classes
         mirrored = any(type(layer).__name__ == "SAConv2d" for layer in self.model.modules())
         self.smallest = _SMALLEST_MIRRORED if mirrored else _SMALLEST
