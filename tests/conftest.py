@@ -7,6 +7,7 @@ from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy networks gain nothing from more, and tests run side by side
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test fetches anything
 
 import pytest
 

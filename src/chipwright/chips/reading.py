@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 import rasterio
@@ -112,14 +112,16 @@ def valid_pixels(image: NDArray[Any], nodata: float | None, mask: NDArray[np.boo
     if image.dtype.kind == "f":
         finite = np.isfinite(image).all(axis=0)
         valid = finite if valid is None else valid & finite
-    if nodata is not None and representable(nodata, image.dtype):
+    if representable(nodata, image.dtype):
         held = (image != image.dtype.type(nodata)).any(axis=0)
         valid = held if valid is None else valid & held
     return None if valid is None or valid.all() else valid
 
 
-def representable(value: float, dtype: np.dtype[Any]) -> bool:
-    """Return whether pixels of a type can hold a value, so that comparing them with it means something."""
+def representable(value: float | None, dtype: np.dtype[Any]) -> TypeGuard[float]:
+    """Return whether there is a value and pixels of a type can hold it, so that comparing them with it means something."""
+    if value is None:
+        return False
     if dtype.kind == "f":
         return bool(np.isfinite(value)) and abs(value) <= float(np.finfo(dtype).max) * (1 + 1e-6)
     limits = np.iinfo(dtype)
@@ -171,7 +173,7 @@ def instance_ids(mask: NDArray[Any], nodata: float | None) -> NDArray[Any]:
     ids = whole_numbers(mask)
     ids = ids.view(np.int64) if ids.dtype == np.uint64 else ids
     held = ids > 0
-    if nodata is not None and representable(nodata, mask.dtype):
+    if representable(nodata, mask.dtype):
         held &= mask != mask.dtype.type(nodata)
     return np.where(held, ids, ids.dtype.type(0))
 

@@ -148,10 +148,10 @@ class Source:
 
 def _as_learnt(image: NDArray[Any], nodata: float | None, taken: RasterTaken) -> NDArray[Any]:
     """Return an image in which bands without data hold what stood for that in training, or NaN."""
-    if not taken.sparse or nodata is None or nodata == taken.nodata or not representable(nodata, image.dtype):
+    if not taken.sparse or nodata == taken.nodata or not representable(nodata, image.dtype):
         return image
     missing = image == image.dtype.type(nodata)
-    if taken.nodata is not None and representable(taken.nodata, image.dtype):
+    if representable(taken.nodata, image.dtype):
         return np.where(missing, image.dtype.type(taken.nodata), image)
     return np.where(missing, np.float32(np.nan), image.astype(np.float32)) if missing.any() else image
 

@@ -142,7 +142,7 @@ def class_values(pixels: NDArray[Any], held: NDArray[np.bool_] | None, nodata: f
     """Return (height, width) pixels as whole class values, 0 where there is no data."""
     values = whole_numbers(pixels)
     gone = np.zeros(pixels.shape, bool) if held is None else ~held
-    if nodata is not None and representable(nodata, pixels.dtype):
+    if representable(nodata, pixels.dtype):
         gone |= pixels == pixels.dtype.type(nodata)
     if pixels.dtype.kind == "f":
         gone |= ~np.isfinite(pixels)

@@ -170,7 +170,7 @@ class TimeSeriesTask(PixelTask):
             valid: which pixels of the chip hold data on some date, those of floats finite data on all; None where all do.
             part: of the chip, that the image is.
         """
-        nodata = self.spec.nodata if self.spec.nodata is not None and representable(self.spec.nodata, image.dtype) else None
+        nodata = self.spec.nodata if representable(self.spec.nodata, image.dtype) else None
         if valid is None and nodata is None and image.dtype.kind != "f":
             return np.ones((self.dates, *image.shape[1:]), bool)
         series = image.reshape(self.dates, -1, *image.shape[1:])
@@ -205,7 +205,7 @@ class TimeSeriesTask(PixelTask):
     def host_facts(self) -> dict[str, Any]:
         """Return what stands for no data, too, and of how many bands a date is made."""
         nodata = self.spec.nodata
-        if nodata is None or not representable(nodata, np.dtype(self.spec.dtype)):
+        if not representable(nodata, np.dtype(self.spec.dtype)):
             return super().host_facts()
         return super().host_facts() | {"missing": {"value": nodata, "bands": len(self.spec.bands) // self.dates}}
 

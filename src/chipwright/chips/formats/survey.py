@@ -279,7 +279,7 @@ def value_counts(label: NDArray[Any]) -> tuple[tuple[int, int], ...]:
 
 def _usable(nodata: float | None, dtype: np.dtype[Any]) -> float | None:
     # NaN and infinities are no data whatever is declared, and must not reach the package's JSON
-    return float(nodata) if nodata is not None and np.isfinite(nodata) and representable(nodata, dtype) else None
+    return float(nodata) if representable(nodata, dtype) and np.isfinite(nodata) else None
 
 
 def _band_names(file: rasterio.DatasetReader) -> tuple[str, ...]:

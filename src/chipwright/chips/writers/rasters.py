@@ -82,7 +82,7 @@ def write_image(
     Raises:
         ChipwrightError: if the file cannot be written.
     """
-    declared = nodata if nodata is not None and representable(nodata, pixels.dtype) else None
+    declared = nodata if representable(nodata, pixels.dtype) else None
     count, height, width = pixels.shape
     profile = _CREATION[chip_format] | {"count": count, "height": height, "width": width, "dtype": pixels.dtype.name}
     if chip_format == "TIFF":
