@@ -133,7 +133,7 @@ def test_images_may_differ_in_size(weights: Path) -> None:
 def test_a_single_image_has_none(weights: Path) -> None:
     evaluation = measured((images(1), images(1))).compute()
     assert "fid" not in evaluation.scalars
-    assert evaluation.notes[-1] == "FID is left out: it compares how images differ from each other, and there are 1."
+    assert evaluation.notes[-1] == "FID is left out. It compares how images differ from each other, and there are 1."
 
 
 def test_both_kinds_of_unpaired_images_have_their_own(weights: Path) -> None:
@@ -153,7 +153,7 @@ def test_without_weights_a_sentence_says_where_they_go(nowhere: None) -> None:
     pytest.importorskip("torch_fidelity")
     evaluation = measured((images(2), images(2))).compute()
     assert list(evaluation.scalars) == ["psnr", "ssim"]
-    assert evaluation.notes[-1].startswith("FID is left out: The weights of FID's Inception network are not on this machine")
+    assert evaluation.notes[-1].startswith("FID is left out. The weights of FID's Inception network are not on this machine")
     assert "set CHIPWRIGHT_WEIGHTS to its folder" in evaluation.notes[-1]
 
 
@@ -221,7 +221,7 @@ def test_without_a_vgg_a_sentence_says_how_to_fetch_it(nowhere: None, tmp_path: 
 def test_images_of_a_few_pixels_have_no_lpips(vgg: dict[str, torch.Tensor]) -> None:
     small = [image[:, :8] for image in images(2)]
     assert (
-        measured((small, small), kind=LpipsMetrics).compute().notes[-1] == "LPIPS is left out: no image has 16 pixels a side."
+        measured((small, small), kind=LpipsMetrics).compute().notes[-1] == "LPIPS is left out. No image has 16 pixels a side."
     )
 
 

@@ -41,7 +41,7 @@ class FrechetMetrics(NetworkMetrics):
         described = {suffix: [torch.cat(part) for part in pair] for suffix, pair in self._described.items()}
         count = min((len(part) for pair in described.values() for part in pair), default=0)
         if count < 2:
-            return {}, f"it compares how images differ from each other, and there are {count}."
+            return {}, f"It compares how images differ from each other, and there are {count}."
         note = f"FID compares {count} made images with true ones, by three bands as colours, 8 bits each."
         if count < CHANNELS:
             note += f" Of fewer than {CHANNELS:,} it comes out too high: compare it with that of as many images alone."

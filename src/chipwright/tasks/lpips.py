@@ -35,7 +35,7 @@ class Lpips:
     def __init__(self, device: torch.device) -> None:
         if find_file(find_architecture(NETWORK)) is None:
             raise OptionError(
-                f"it takes the weights of {NETWORK}, which are not on this machine: `chipwright weights fetch {NETWORK} --to "
+                f"It takes the weights of {NETWORK}, which are not on this machine: `chipwright weights fetch {NETWORK} --to "
                 f"DIR` on one with a network, and {FOLDER_VARIABLE} set to DIR here."
             )
         self.device = device
@@ -91,6 +91,6 @@ class LpipsMetrics(NetworkMetrics):
     def figures(self) -> tuple[dict[str, float], str]:
         """Return the mean."""
         if not self.count:
-            return {}, f"no image has {_LEAST} pixels a side."
+            return {}, f"No image has {_LEAST} pixels a side."
         note = f"LPIPS is taken with {NETWORK}, by three bands as colours, 8 bits each, and averaged over images."
         return {"": self.total / self.count}, note

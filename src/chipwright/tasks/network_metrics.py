@@ -87,7 +87,7 @@ class NetworkMetrics(Metrics):
         """Return the others' figures, and the network's."""
         found = self.others.compute()
         figures, sentence = ({}, self.missing) if self.missing else self.figures()
-        notes = [*found.notes, sentence if figures else f"{self.name} is left out: {sentence}"]
+        notes = [*found.notes, sentence if figures else f"{self.name} is left out. {sentence}"]
         own = {self.name.lower() + suffix: figure for suffix, figure in figures.items()}
         return replace(found, scalars=found.scalars | own, notes=notes)
 
