@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from map_builders import model_of, raster_file, spec_for
+from rasterio.enums import MaskFlags
 from torch import Tensor, nn
 
 from chipwright import api, catalog
@@ -53,12 +54,32 @@ def test_ground_without_data_is_0_where_the_images_learnt_have_no_such_value(dec
     pixels = np.full((2, 70, 90), 5, np.uint8)
     pixels[:, 20:30, 20:30] = 9
     raster = raster_file(tmp_path / "in.tif", pixels, nodata=9)
-    api.predict(darker(nodata=declared), raster, tmp_path / "out.tif")
+    done = api.predict(darker(nodata=declared), raster, tmp_path / "out.tif")
     with rasterio.open(tmp_path / "out.tif") as out:
-        made = out.read()
+        made, held = out.read(), out.dataset_mask() != 0
         assert out.nodata is None
     assert not made[:, 20:30, 20:30].any()
     assert (np.delete(made, np.s_[20:30], 1) == 4).all()
+    np.testing.assert_array_equal(held, pixels[0] != 9)
+    assert done.counts == {"image": 70 * 90 - 100}
+
+
+def test_images_of_whole_rasters_have_no_mask(tmp_path: Path) -> None:
+    raster = raster_file(tmp_path / "in.tif", np.full((2, 70, 90), 5, np.uint8))
+    api.predict(darker(), raster, tmp_path / "out.tif")
+    with rasterio.open(tmp_path / "out.tif") as out:
+        assert [MaskFlags.all_valid in flags for flags in out.mask_flag_enums] == [True, True]
+
+
+def test_large_images_keep_their_mask(tmp_path: Path) -> None:
+    pixels = np.full((2, 700, 640), 5, np.uint8)
+    pixels[:, 100:400, :333] = 9
+    raster = raster_file(tmp_path / "in.tif", pixels, nodata=9)
+    api.predict(darker(), raster, tmp_path / "out.tif", tile_size=256, padding=8)
+    with rasterio.open(tmp_path / "out.tif") as out:
+        np.testing.assert_array_equal(out.dataset_mask() != 0, pixels[0] != 9)
+        assert out.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["in.tif", "out.tif", "out.tif.aux.xml"]
 
 
 def test_float_images_keep_nan_for_ground_without_data(tmp_path: Path) -> None:

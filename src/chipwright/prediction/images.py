@@ -29,9 +29,9 @@ def predict_images(job: Job) -> tuple[dict[str, int], list[Any]]:
         raise OptionError(f"{name} makes images; --probabilities and --polygons are for pixel classifiers.")
     if options.threshold is not None:
         raise OptionError(f"{name} makes images, which have no scores; leave the threshold out.")
-    work = Work(out, job.facts("image"))
     made = task.made
     nodata = _nodata_of(made.nodata, np.dtype(made.dtype))
+    work = Work(out, job.facts("image") | {"masked": nodata is None})
     target = Target(Layer(made.dtype, nodata, made.bands), out)
 
     def paint(batch: Batch) -> Sequence[Mapping[str, NDArray[Any]]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 
 from chipwright import console
@@ -22,6 +23,11 @@ from chipwright.raster.layers import Figures, Layer, assemble, write_piece
 from chipwright.tasks.base import Batch
 
 _WRITES_AHEAD = 2
+
+_MASK = "mask"
+"""Piece that says where there are data, beside layers that have no value for ground without."""
+
+_HELD = np.uint8(255)
 
 Paint = Callable[[Batch], Sequence[Mapping[str, NDArray[Any]]]]
 """Takes a batch on the device and returns, for every sample, the pixels (bands, height, width) of each layer by its name."""
@@ -39,7 +45,7 @@ def write_rasters(job: Job, targets: Mapping[str, Target], paint: Paint, work: W
     """Compute and write rasters of the job's area and return the statistics of their bands.
 
     What is finished lies in the work folder, from which an interrupted job goes on. Pixels without data get each layer's
-    nodata value, 0 in a layer without one.
+    nodata value; in a layer without one they are 0, and a mask of the raster's tells them from others.
     """
     plan, source = job.plan, job.source
     rows = work.missing(len(plan.rows))
@@ -53,10 +59,25 @@ def write_rasters(job: Job, targets: Mapping[str, Target], paint: Paint, work: W
                 waiting.pop(0).result()
         for one in waiting:
             one.result()
+    masks = pieces_of(work, plan, _MASK) if _masked(targets) else []
+    if all(_full(path) for path, _ in masks):
+        masks = []
     return {
-        name: assemble(pieces_of(work, plan, name), job.plan_grid, target.layer, target.path)
+        name: assemble(
+            pieces_of(work, plan, name), job.plan_grid, target.layer, target.path, masks if target.layer.nodata is None else []
+        )
         for name, target in targets.items()
     }
+
+
+def _masked(targets: Mapping[str, Target]) -> bool:
+    return any(target.layer.nodata is None for target in targets.values())
+
+
+def _full(path: Path) -> bool:
+    """Return whether a piece of a mask says that there are data everywhere."""
+    with rasterio.open(path) as file:
+        return bool((file.read(1) != 0).all())
 
 
 def pieces_of(work: Work, plan: Plan, name: str) -> list[tuple[Path, int]]:
@@ -70,12 +91,14 @@ def _pieces(stream: Iterator[Seen], plan: Plan, targets: Mapping[str, Target]) -
     for row, windows in groupby(stream, attrgetter("row")):
         top, bottom = plan.rows[row][1]
         strips = {name: target.layer.empty(bottom - top, right - left) for name, target in targets.items()}
+        if _masked(targets):
+            strips[_MASK] = np.zeros((1, bottom - top, right - left), np.uint8)
         for one in windows:
             if one.result is None:
                 continue
             place = _within(one.window.kept, left, top)
             for name, strip in strips.items():
-                pixels = one.result[name][:, *one.window.inner]
+                pixels = _HELD if name == _MASK else one.result[name][:, *one.window.inner]
                 if one.held is None:
                     strip[:, *place] = pixels
                 else:

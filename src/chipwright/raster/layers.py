@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,16 @@ import rasterio.shutil
 import torch
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
-from rasterio.transform import Affine
 
 from chipwright.chips.chipset import ClassInfo
 from chipwright.errors import ChipwrightError
 from chipwright.files import whole_file, write_text
 from chipwright.raster.grid import Grid
+from chipwright.raster.virtual import virtual_raster
 
 _BLOCK = 512
 _EFFORT = 3
 """Of deflate, 1 to 9; its usual 6 takes three times as long for files a fourteenth smaller (maps of classes)."""
-_VRT_TYPES = {
-    "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
-    "uint64": "UInt64", "int64": "Int64", "float32": "Float32", "float64": "Float64",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,9 @@ def write_piece(path: Path, pixels: NDArray[Any]) -> None:
         file.write(pixels)
 
 
-def assemble(pieces: Sequence[tuple[Path, int]], grid: Grid, layer: Layer, out: Path) -> list[Figures]:
+def assemble(
+    pieces: Sequence[tuple[Path, int]], grid: Grid, layer: Layer, out: Path, masks: Sequence[tuple[Path, int]] = ()
+) -> list[Figures]:
     """Write a raster from its pieces, whole or not at all, and return each band's statistics.
 
     Beside it stands `NAME.aux.xml` with statistics and, for classes, the attribute table: programs that build on GDAL, ArcGIS
@@ -117,12 +116,14 @@ def assemble(pieces: Sequence[tuple[Path, int]], grid: Grid, layer: Layer, out: 
         grid: of the raster.
         layer: what it holds.
         out: Cloud Optimized GeoTIFF.
+        masks: pieces of the raster's mask, 0 where there is no data and 255 elsewhere, of the pieces' sizes; none where the
+            nodata value tells, or where there are data everywhere.
 
     Raises:
         ChipwrightError: if it cannot be written.
     """
     virtual = pieces[0][0].parent / "pieces.vrt"
-    write_text(virtual, _virtual(pieces, grid, layer))
+    write_text(virtual, virtual_raster(pieces, masks, grid, layer))
     options: dict[str, Any] = {
         "compress": "deflate", "level": _EFFORT, "blocksize": _BLOCK, "bigtiff": "IF_SAFER", "num_threads": "ALL_CPUS",
         "predictor": "NO" if layer.classes else "YES", "overview_resampling": "nearest" if layer.classes else "average",
@@ -133,7 +134,7 @@ def assemble(pieces: Sequence[tuple[Path, int]], grid: Grid, layer: Layer, out: 
             ThreadPoolExecutor(1) as beside,
             rasterio.Env(GDAL_PAM_ENABLED=False, **_environment(layer)),
         ):
-            measuring = beside.submit(_figures, [path for path, _ in pieces], layer)
+            measuring = beside.submit(_figures, pieces, masks, layer)
             rasterio.shutil.copy(virtual, part, driver="COG", **options)
             figures = measuring.result()
             _auxiliary(out, figures, layer)
@@ -151,14 +152,15 @@ def _environment(layer: Layer) -> dict[str, Any]:
     return {"GDAL_CACHEMAX": 128} | ({"COG_TMP_COMPRESSION": "NONE"} if layer.classes else {})
 
 
-def _figures(pieces: Sequence[Path], layer: Layer) -> list[Figures]:
+def _figures(pieces: Sequence[tuple[Path, int]], masks: Sequence[tuple[Path, int]], layer: Layer) -> list[Figures]:
     """Return each band's statistics over all pieces."""
     figures = [Figures() for _ in layer.bands]
-    for path in pieces:
-        with rasterio.open(path) as file:
+    for (path, _), (mask, _) in zip(pieces, masks or ((None, 0),) * len(pieces), strict=True):
+        with rasterio.open(path) as file, nullcontext() if mask is None else rasterio.open(mask) as valid:
             for _, window in file.block_windows(1):
+                held = None if valid is None else valid.read(1, window=window) != 0
                 for band, one in zip(figures, file.read(window=window), strict=True):
-                    band.add(_held(one, layer), bool(layer.classes))
+                    band.add(_held(one, layer) if held is None else one[held], bool(layer.classes))
     return figures
 
 
@@ -175,40 +177,6 @@ def _held(pixels: NDArray[Any], layer: Layer) -> NDArray[Any]:
     if layer.nodata is None:
         return pixels.ravel()
     return pixels[~np.isnan(pixels)] if np.isnan(layer.nodata) else pixels[pixels != np.dtype(layer.dtype).type(layer.nodata)]
-
-
-def _virtual(pieces: Sequence[tuple[Path, int]], grid: Grid, layer: Layer) -> str:
-    """Return GDAL's description of a raster that is made of pieces."""
-    root = ET.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
-    if grid.crs is not None:
-        ET.SubElement(root, "SRS").text = grid.crs.to_wkt()
-    if not grid.transform.almost_equals(Affine.identity()):
-        ET.SubElement(root, "GeoTransform").text = ", ".join(repr(value) for value in grid.transform.to_gdal())
-    for number, name in enumerate(layer.bands, 1):
-        band = ET.SubElement(root, "VRTRasterBand", dataType=_VRT_TYPES[layer.dtype], band=str(number))
-        ET.SubElement(band, "Description").text = name
-        if layer.nodata is not None:
-            ET.SubElement(band, "NoDataValue").text = str(layer.nodata)
-        colors = {info.value: info.color for info in layer.classes}
-        if colors and layer.dtype in ("uint8", "uint16"):
-            ET.SubElement(band, "ColorInterp").text = "Palette"
-            table = ET.SubElement(band, "ColorTable")
-            for value in range(max(colors) + 1):
-                red, green, blue = colors.get(value, (0, 0, 0))
-                ET.SubElement(table, "Entry", c1=str(red), c2=str(green), c3=str(blue), c4="255")
-        for path, top in pieces:
-            with rasterio.open(path) as file:
-                width, height = file.width, file.height
-            source = ET.SubElement(band, "SimpleSource")
-            ET.SubElement(source, "SourceFilename", relativeToVRT="1").text = path.name
-            ET.SubElement(source, "SourceBand").text = str(number)
-            size: dict[str, Any] = {"xSize": str(width), "ySize": str(height)}
-            ET.SubElement(
-                source, "SourceProperties", RasterXSize=str(width), RasterYSize=str(height), DataType=_VRT_TYPES[layer.dtype]
-            )
-            ET.SubElement(source, "SrcRect", xOff="0", yOff="0", **size)
-            ET.SubElement(source, "DstRect", xOff="0", yOff=str(top), **size)
-    return ET.tostring(root, encoding="unicode")
 
 
 _COLUMNS = (  # name, GDAL's type (0 whole number, 2 text) and its use of the column
