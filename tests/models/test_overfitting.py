@@ -36,8 +36,8 @@ def test_detectors_learn_eight_chips_by_heart(keyword: str, steps: int, data: Pa
 @pytest.mark.parametrize("attention", ["PAM", "BAM"])
 def test_change_of_eight_pairs_is_learnt_by_heart(attention: str, data: Path) -> None:
     chips = read_chips([data / "change_levir"])
-    scalars = learnt("CHANGEDETECTOR", chips.subset(range(0, 24, 3)), 100, data, attention_type=attention)
-    assert scalars["f1"] > 0.85
+    scalars = learnt("CHANGEDETECTOR", chips.subset(range(0, 24, 3)), 120, data, attention_type=attention)
+    assert scalars["f1"] > 0.9
 
 
 @pytest.mark.slow
@@ -88,18 +88,18 @@ def whole_in_the_middle(chip: Chip, size: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("keyword", ["HED_EDGEDETECTOR", "BDCN_EDGEDETECTOR"])
-def test_edges_of_eight_chips_are_learnt_by_heart(keyword: str, data: Path) -> None:
+@pytest.mark.parametrize(("keyword", "steps", "least"), [("HED_EDGEDETECTOR", 300, 0.7), ("BDCN_EDGEDETECTOR", 240, 0.8)])
+def test_edges_of_eight_chips_are_learnt_by_heart(keyword: str, steps: int, least: float, data: Path) -> None:
     chips = read_chips([data / "edges_dubai"])
-    # HED's answers are a weighing of the backbone's maps: without training these it has nothing to learn by heart with
-    frozen = keyword != "HED_EDGEDETECTOR"
-    assert learnt(keyword, chips.subset(range(0, 96, 12)), 120, data, frozen)["ods"] > 0.6
+    # the backbone's finest map has half of the chips' resolution, and its answers are only stretched to it
+    assert learnt(keyword, chips.subset(range(0, 96, 12)), steps, data, frozen=False)["ods"] > least
 
 
 @pytest.mark.slow
 def test_series_of_six_chips_are_learnt_by_heart(data: Path) -> None:
     chips = read_chips([data / "timeseries_eolearn"])
-    assert learnt("PSETAE", chips.subset([0, 1, 2, 5, 14, 17]), 300, data, size=16)["miou"] > 0.6
+    # labels end at coarse steps, of which spectra know nothing: 4000 steps without dropout come to the same
+    assert learnt("PSETAE", chips.subset([0, 1, 2, 5, 14, 17]), 1500, data, frozen=False, size=16)["miou"] > 0.7
 
 
 def learnt(
