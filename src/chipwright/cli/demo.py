@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from chipwright.cli.inspect import as_text
-from chipwright.cli.output import AsJson, emit, plain_data
+from chipwright.cli.output import AsJson, columns, emit, figure_columns
 
 
 def demo(
@@ -26,4 +25,20 @@ def demo(
     from chipwright import api
 
     facts = api.demo(out.expanduser(), seed=seed, overwrite=overwrite)
-    emit(facts, as_text(plain_data(facts)), as_json)
+    emit(facts, _text(facts), as_json)
+
+
+def _text(facts: dict[str, Any]) -> str:
+    """Return what a user reads after the demo: what to open, and how good the model is."""
+    from chipwright.report.wording import duration
+
+    places = [
+        ("Map:", facts["map"], "the scene beside what the model sees: open it first"),
+        ("Report:", facts["report"], "how good the model is, for any browser"),
+        ("Classes:", facts["classes"], "the map as a raster, for QGIS or ArcGIS"),
+        ("Scene:", facts["scene"], "the image"),
+        ("Labels:", facts["labels"], "what is true of it"),
+        ("Chips:", facts["chips"], "what was trained on"),
+        ("Model:", facts["model"], "for chipwright predict, QGIS or ArcGIS"),
+    ]
+    return "\n".join([f"Done in {duration(facts['seconds'])}.", figure_columns(facts["metrics"]), "", columns(places)])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chipwright.cli.output import AsJson, columns, emit
+from chipwright.cli.output import AsJson, columns, emit, figure_columns
 from chipwright.cli.train import spell
 
 if TYPE_CHECKING:
@@ -120,18 +120,12 @@ def _evaluate_map(
 
 
 def _map_text(found: MapAccuracy) -> str:
-    from chipwright.report.wording import capital, figure, metric
-
-    figures = [(capital(metric(name).label), figure(name, value)) for name, value in found.metrics.items()]
-    lines = [columns(figures, indent=2), "", _class_table(found.per_class), "", *found.notes, f"Written to: {found.folder}"]
+    lines = [figure_columns(found.metrics), "", _class_table(found.per_class), "", *found.notes, f"Written to: {found.folder}"]
     return "\n".join(lines)
 
 
 def _text(result: EvaluateResult) -> str:
-    from chipwright.report.wording import capital, figure, metric
-
-    figures = [(capital(metric(name).label), figure(name, value)) for name, value in result.metrics.items()]
-    lines = [f"{result.name}:", columns(figures, indent=2)]
+    lines = [f"{result.name}:", figure_columns(result.metrics)]
     if result.per_class:
         lines += ["", _class_table(result.per_class)]
     lines += ["", f"Report: {result.folder / 'model_metrics.html'}"]

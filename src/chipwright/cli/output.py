@@ -157,6 +157,13 @@ def columns(rows: Sequence[Sequence[str]], header: Sequence[str] = (), indent: i
     return "\n".join(lines)
 
 
+def figure_columns(metrics: Mapping[str, float]) -> str:
+    """Return figures by their names in words, aligned and indented; nothing where there are none."""
+    from chipwright.report.wording import capital, figure, metric
+
+    return columns([(capital(metric(name).label), figure(name, value)) for name, value in metrics.items()], indent=2)
+
+
 def quoted(path: object) -> str:
     """Return a path as it can be pasted into a shell: in double quotes where it holds spaces."""
     text = str(path)

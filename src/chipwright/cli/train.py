@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chipwright.cli import train_options as choose
-from chipwright.cli.output import AsJson, columns, emit, quoted
+from chipwright.cli.output import AsJson, columns, emit, figure_columns, quoted
 from chipwright.files import read_mapping
 
 if TYPE_CHECKING:
@@ -108,11 +108,10 @@ def as_yaml(options: TrainOptions) -> str:
 
 def summary(result: TrainResult) -> str:
     """Return what a user reads after training: the figures, where everything lies, and what to do next."""
-    from chipwright.report.wording import capital, duration, figure, metric
+    from chipwright.report.wording import duration
 
     epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
     best = f"; the best was epoch {result.best_epoch}" if result.epochs > 1 else ""
-    figures = [(capital(metric(name).label), figure(name, value)) for name, value in result.metrics.items()]
     places = [
         ("Model:", str(result.out_model_file)),
         ("Report:", str(result.folder / "model_metrics.html")),
@@ -122,7 +121,7 @@ def summary(result: TrainResult) -> str:
     return "\n".join(
         [
             f"Trained {result.model_type} for {epochs} in {duration(result.seconds)}{best}.",
-            *([columns(figures, indent=2)] if figures else []),
+            *([figure_columns(result.metrics)] if result.metrics else []),
             "",
             columns(places),
         ]
