@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -243,11 +242,9 @@ def test_palm_groves_are_kept_apart(data: Path) -> None:
     assert len(tenth.validation) == 20 and len(tenth.training) > 120 and shared_ground(palms, tenth) == 0
 
 
-def test_forty_thousand_chips_are_split_in_seconds() -> None:
-    chips = chipset(grid(200, 200, 5))
-    start = time.perf_counter()
-    split = split_chips(chips, 10, "block", 0)
-    assert time.perf_counter() - start < 20
+@pytest.mark.timeout(60)  # takes a second or two; pair by pair it would take hours
+def test_forty_thousand_chips_are_split_by_place() -> None:
+    split = split_chips(chipset(grid(200, 200, 5)), 10, "block", 0)
     assert len(split.validation) == 4000
 
 

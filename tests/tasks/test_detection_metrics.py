@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import time
 from dataclasses import asdict
 
 import numpy as np
@@ -210,13 +209,3 @@ def test_classes_without_truth_are_left_out_of_means_and_named() -> None:
 
 def test_finding_nothing_is_said() -> None:
     assert any("found nothing" in note for note in measured(image([(square(0, 0), 1)], [])).compute().notes)
-
-
-@pytest.mark.slow
-def test_500_images_of_100_boxes_take_about_a_second() -> None:
-    metrics = measured(*random_images(500, 100))
-
-    begin = time.process_time()
-    metrics.compute()
-
-    assert time.process_time() - begin < 3

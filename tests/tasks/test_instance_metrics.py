@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -197,23 +196,3 @@ def test_figures_are_defined_where_nothing_is_right(pairs: list[Pair]) -> None:
 
     assert {name: value for name, value in figures.scalars.items() if value} == {"best_threshold": 0.5}
     json.dumps(asdict(figures), allow_nan=False)
-
-
-@pytest.mark.slow
-def test_masks_of_a_large_image_are_taken_in_soon() -> None:
-    size, count = (1024, 1024), 300
-    corners = np.random.default_rng(0).integers(0, 990, (count, 2))
-    boxes = np.concatenate([corners, corners + 25], 1).astype(np.float32)
-    masks = np.zeros((count, *size), bool)
-    for mask, (left, top, right, bottom) in zip(masks, boxes.astype(int), strict=True):
-        mask[top:bottom, left:right] = True
-    instances = np.zeros((1, *size), np.int32)
-    labels = np.ones(count, np.int64)
-    batch = {"boxes": [boxes], "labels": [labels], "instances": [instances]}
-    prediction = {"boxes": boxes, "labels": labels, "scores": np.linspace(1, 0, count), "masks": masks}
-    metrics = InstanceMetrics(CLASSES)
-
-    begin = time.process_time()
-    metrics.update([prediction], batch)
-
-    assert time.process_time() - begin < 1
