@@ -48,6 +48,15 @@ def test_what_a_config_freezes_learns_unless_weights_are_loaded() -> None:
     assert descriptions.adapted({"backbone": backbone}, 3, pretrained=True)["backbone"]["norm_cfg"]["requires_grad"] is False
 
 
+@pytest.mark.parametrize(("pretrained", "momentum"), [(False, 0.1), (True, 0.01)])
+def test_statistics_are_learnt_as_fast_as_usual_unless_weights_are_loaded(pretrained: bool, momentum: float) -> None:
+    from chipwright.openmmlab.building import build_network
+
+    network = build_network("mmseg", described("fastscnn"), 3, pretrained=pretrained)
+    found = {layer.momentum for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)}
+    assert found == {momentum}
+
+
 def test_a_head_that_gives_one_number_for_two_classes_gives_one_for_each() -> None:
     head = {"num_classes": 2, "out_channels": 1, "threshold": 0.4, "loss_decode": {"type": "CrossEntropyLoss"}, "channels": 8}
     changed = descriptions.adapted({"decode_head": head, "neck": {"out_channels": 1}}, 2)
