@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from chipwright.errors import MissingExtra, OptionError
 from chipwright.networks.state_dicts import read_weights_file
-from chipwright.networks.weight_sources import FOLDER_VARIABLE, DownloadFailed, download_address, find_named
+from chipwright.networks.weight_sources import published_file
 
 CHANNELS = 2048
 """Numbers by which an image is described."""
@@ -40,7 +40,7 @@ class Inception:
             from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
         except ImportError as error:
             raise MissingExtra("fid", "The FID of made images") from error
-        path = _weights()
+        path = published_file(_ADDRESS, "the weights of FID's Inception network", _NAMES)
         tensors, _ = read_weights_file(path)
         with tempfile.TemporaryDirectory(prefix="chipwright-") as folder:
             # torch-fidelity unpickles whatever a file holds: it is given one with nothing but tensors in it
@@ -61,17 +61,3 @@ class Inception:
                 for part in torch.split(torch.stack(list(alike)), _AT_ONCE):
                     found.append(self._network(part.to(self.device))[0].float().cpu())
         return torch.cat(found)
-
-
-def _weights() -> Path:
-    """Return the file of the weights: from the folder of weights, torch hub's cache, or downloaded there."""
-    found = next(filter(None, map(find_named, _NAMES)), None)
-    if found is not None:
-        return found
-    try:
-        return download_address(_ADDRESS, "the weights of FID's Inception network, about 91 MB,")
-    except DownloadFailed as fault:
-        raise OptionError(
-            f"The weights of FID's Inception network are not on this machine and could not be downloaded: {fault}. Fetch "
-            f"{_ADDRESS} on a machine with a network, bring the file here, and set {FOLDER_VARIABLE} to its folder."
-        ) from fault

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -222,6 +222,29 @@ def download_address(address: str, what: str) -> Path:
     _check_reachable(address)
     say(f"Downloading {what} from {urlsplit(address).hostname}.")
     return _into_torch_cache(address)
+
+
+def published_file(address: str, what: str, names: Sequence[str] = (), other_ways: str = "") -> Path:
+    """Return the file that a publisher's address names: a copy on this machine, or one downloaded from there.
+
+    Args:
+        address, what: as in `download_address`.
+        names: under which copies are looked for; that of the address if not given.
+        other_ways: what else a user without a network may do, for the error: " or ...".
+
+    Raises:
+        OptionError: if it is not to be had, with the ways on.
+    """
+    found = next(filter(None, map(find_named, names or (Path(urlsplit(address).path).name,))), None)
+    if found is not None:
+        return found
+    try:
+        return download_address(address, what)
+    except DownloadFailed as fault:
+        raise OptionError(
+            f"{what[0].upper()}{what[1:]} are not on this machine and could not be downloaded: {fault}. Fetch {address} on a "
+            f"machine with a network, bring the file here, and set {FOLDER_VARIABLE} to its folder{other_ways}."
+        ) from fault
 
 
 def _into_torch_cache(address: str) -> Path:

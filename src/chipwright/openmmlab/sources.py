@@ -60,22 +60,12 @@ def find_weights_file(weights: str) -> Path:
     Raises:
         OptionError: if it is not to be had.
     """
-    from chipwright.networks.weight_sources import FOLDER_VARIABLE, DownloadFailed, download_address, find_named
+    from chipwright.networks.weight_sources import published_file
 
     if "://" not in weights:
         return Path(weights)
-    name = Path(urlsplit(weights).path).name
-    found = find_named(name)
-    if found is not None:
-        return found
-    try:
-        return download_address(weights, f"the weights {name}")
-    except DownloadFailed as fault:
-        raise OptionError(
-            f"The weights {name} are not on this machine and could not be downloaded: {fault}. Fetch {weights} on a machine "
-            f"with a network, bring the file here, and set {FOLDER_VARIABLE} to its folder or model_weight to the file; or "
-            "leave model_weight out to start from random weights."
-        ) from fault
+    other_ways = " or model_weight to the file; or leave model_weight out to start from random weights"
+    return published_file(weights, f"the weights {Path(urlsplit(weights).path).name}", other_ways=other_ways)
 
 
 def _file(text: str, argument: str) -> Path:
