@@ -61,7 +61,7 @@ def find_places(job: Job, squished: bool) -> Places:
         inside = job.source.inside
         kept = np.ones(len(boxes), bool) if inside is None else shapely.intersects(inside, shapely.centroid(shapes))
         return Places(shapes[kept], [box for box, one in zip(boxes, kept.tolist(), strict=True) if one])
-    features: Features = read_features(options.features, classes=False)
+    features: Features = read_features(options.features, classes=False, fields=True)
     placed = features.on(grid)
     if not len(placed):
         raise features.elsewhere(grid)

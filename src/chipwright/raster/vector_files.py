@@ -29,7 +29,7 @@ _LAYER = "|layername="
 _LARGEST = 2**31 - 1
 
 
-def read_features(path: Path, class_value_field: str | None = None, classes: bool = True) -> Features:
+def read_features(path: Path, class_value_field: str | None = None, classes: bool = True, fields: bool = False) -> Features:
     """Read labelled features.
 
     Class values are whole numbers from 1. A field of text gives its texts the values 1, 2, ... in alphabetical order; without a
@@ -38,7 +38,8 @@ def read_features(path: Path, class_value_field: str | None = None, classes: boo
     Args:
         path: the file; `labels.gpkg|layername=trees` names one of several layers.
         class_value_field: name of the field, in any case; one of `VALUE_FIELDS` if not given.
-        classes: whether the features have classes; without, all get the value 1, and their fields are kept.
+        classes: whether the features have classes; without, all get the value 1.
+        fields: whether what else the file says of them is kept.
 
     Raises:
         DataError: if the file cannot be read, has several layers, or holds nothing usable.
@@ -50,11 +51,11 @@ def read_features(path: Path, class_value_field: str | None = None, classes: boo
         raise DataError(f"There is no file {source}.")
     layer = named_layer or _only_layer(source)
     try:
-        fields = [str(name) for name in pyogrio.read_info(source, layer=layer)["fields"]]
-        value_field = _field(fields, class_value_field, source) if classes else None
-        about = [name for name in fields if classes and name.lower() in (*NAME_FIELDS, *COLOR_FIELDS)]
-        columns = list(dict.fromkeys([*([value_field] if value_field else []), *about])) if classes else None
-        meta, _, wkb, data = pyogrio.raw.read(source, layer=layer, columns=columns, force_2d=True)
+        names = [str(name) for name in pyogrio.read_info(source, layer=layer)["fields"]]
+        value_field = _field(names, class_value_field, source) if classes else None
+        about = [name for name in names if classes and name.lower() in (*NAME_FIELDS, *COLOR_FIELDS)]
+        columns = list(dict.fromkeys([*([value_field] if value_field else []), *about]))
+        meta, _, wkb, data = pyogrio.raw.read(source, layer=layer, columns=None if fields else columns, force_2d=True)
     except (DataSourceError, DataLayerError, FieldError, ValueError, OSError) as error:
         raise DataError(f"{source} cannot be read as vector labels: {error}") from error
     columns_read = dict(zip(map(str, meta["fields"]), data, strict=True))
@@ -76,7 +77,7 @@ def read_features(path: Path, class_value_field: str | None = None, classes: boo
         table.classes(values[kept].tolist()),
         tuple(texts[kept].tolist()) if texts is not None else (),
         _crs(meta["crs"]),
-        {} if classes else {name: column[kept] for name, column in columns_read.items() if _plain(column)},
+        {name: column[kept] for name, column in columns_read.items() if _plain(column)} if fields else {},
     )
 
 
