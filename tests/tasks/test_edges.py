@@ -13,7 +13,7 @@ import chipwright
 from chipwright import console
 from chipwright.chips.chipset import IGNORE, ClassInfo
 from chipwright.errors import MissingExtra
-from chipwright.tasks.edge_metrics import EdgeCounts, count_edges, edge_figures, thinned, thinned_truth
+from chipwright.tasks.edge_metrics import EdgeCounts, count_edges, edge_figures, one_wide, thinned
 from chipwright.tasks.edges import EdgeMetrics
 from chipwright.tasks.pixel_classes import PixelClasses
 
@@ -57,7 +57,7 @@ def test_a_plateau_is_thinned_to_its_middle() -> None:
 
 
 def test_true_lines_become_one_pixel_wide() -> None:
-    assert thinned_truth(line() == 1).sum(0)[10:-10].max() == 1
+    assert one_wide(line() == 1).sum(0)[10:-10].max() == 1
 
 
 def test_edges_within_the_tolerance_are_right_and_beyond_it_are_not() -> None:
@@ -67,6 +67,14 @@ def test_edges_within_the_tolerance_are_right_and_beyond_it_are_not() -> None:
     assert near.matched[0] > 0.95 * near.true
     assert far.matched[0] == 0
     assert far.found[0] == near.found[0]
+
+
+def test_labels_taken_for_answers_are_right_where_broad_lines_meet() -> None:
+    rows, columns = np.indices((120, 120))
+    truth = (abs(rows - columns) < 5) | (abs(rows - 40) < 9) | (abs(rows + columns - 130) < 4)
+    counts = count_edges(truth * 0.9, truth.astype(np.int16), LEVELS)
+    assert (counts.matched / counts.found > 0.95).all()
+    assert (counts.matched / counts.true > 0.9).all()
 
 
 def test_one_true_pixel_makes_one_found_pixel_right() -> None:

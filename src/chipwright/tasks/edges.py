@@ -23,7 +23,7 @@ from chipwright.tasks.edge_metrics import (
     count_edges,
     edge_figures,
     thinned,
-    thinned_truth,
+    one_wide,
 )
 from chipwright.tasks.pixel_classes import PixelClasses
 from chipwright.tasks.pixels import PixelTask
@@ -99,7 +99,7 @@ class EdgeTask(PixelTask):
         image = to_rgb(np.asarray(sample["image"]), self.spec.statistics, self.spec.bands)
         truth, probabilities = np.asarray(sample["mask"], np.int16), np.asarray(prediction, np.float32)
         grey = np.repeat((255 * (1 - probabilities)).astype(np.uint8)[..., None], 3, 2)
-        true, found = thinned_truth(truth == 1), self.edges(prediction) & (truth >= 0)
+        true, found = one_wide(truth == 1), self.edges(prediction) & (truth >= 0)
         reach = TOLERANCE * np.hypot(*truth.shape)
         errors = np.full(truth.shape, IGNORE, np.int16)
         errors[true & ~_within(found, reach)] = 1
