@@ -148,9 +148,9 @@ def test_a_pixel_without_data_on_one_date_is_still_learnt_from(tmp_path: Path) -
     assert not sample["held"][0, :2, :2].any()
     assert sample["held"].sum() == 3 * 64 - 4
     assert (sample["mask"][:4, :4] == task.classes.values.index(2)).all()
-    drawn = task.draw(PixelSet(chips.chips[0], 2, 0), reader, np.random.default_rng(0), False)
-    assert drawn["present"].sum() == 16
-    assert np.isnan(drawn["image"][:2, 0, :16]).sum() == 8
+    draws = [task.draw(PixelSet(chips.chips[0], 2, 0), reader, np.random.default_rng(seed), False) for seed in range(10)]
+    whole = next(drawn for drawn in draws if drawn["present"].sum() == 16)
+    assert np.isnan(whole["image"][:2, 0, :16]).sum() == 8
 
 
 def test_declared_nodata_is_missing_on_the_dates_that_hold_it(tmp_path: Path) -> None:
@@ -243,47 +243,44 @@ def test_the_package_says_what_the_bands_are(tmp_path: Path) -> None:
     assert len(keys["mean_norm_stats"]) == 2
 
 
-def test_a_set_holds_pixels_of_its_class_alone(tmp_path: Path) -> None:
+def test_sets_are_an_objects_pixels_or_the_neighbourhood_that_a_map_shows(tmp_path: Path) -> None:
     chips = read_chips([seasons(tmp_path, size=8)])
     task, reader = task_of(chips, min_points=20), ChipReader(None)
-    units = task.training_units(chips.chips[:1])
-    assert [(unit.value, unit.part) for unit in units] == [(2, 0), (2, 1), (3, 0), (3, 1)]
-    sample = task.draw(units[0], reader, np.random.default_rng(0), False)
-    assert sample["image"].shape == (8, 1, 20)
-    assert sample["present"].sum() in (6, 9, 20)
-    image, masks = reader.image(chips.chips[0]), reader.instances(chips.chips[0])
-    pixels = {tuple(row) for row in image[:, masks[2].any(0)].T}
-    assert {tuple(row) for row in sample["image"][:, 0].T} <= pixels
-    assert sample["mask"].item() == task.classes.values.index(2)
-    few = task.draw(PixelSet(chips.chips[0], 3, 0), reader, np.random.default_rng(0), False)
-    assert few["present"].sum() == 20
+    chip = chips.chips[0]
+    assert [(unit.value, unit.part) for unit in task.training_units([chip])] == [(2, 0), (2, 1), (3, 0), (3, 1)]
+    image, own = reader.image(chip), reader.instances(chip)[2].any(0)
+    place_of = {tuple(image[:, row, column]): (row, column) for row in range(8) for column in range(8)}
+    kinds = set()
+    for seed in range(40):
+        sample = task.draw(PixelSet(chip, 2, 0), reader, np.random.default_rng(seed), False)
+        assert sample["image"].shape == (8, 1, 20)
+        assert sample["mask"].item() == task.classes.values.index(2)
+        count = int(sample["present"].sum())
+        places = np.array([place_of[tuple(pixel)] for pixel in sample["image"][:, 0, :count].T])
+        away = places - places[0]
+        assert len(np.unique(places, axis=0)) == count
+        assert own[tuple(places[0])]
+        assert (np.diff(np.square(away).sum(1)) >= 0).all()
+        inside = own[tuple(places.T)]
+        if count == 20:
+            assert inside.all()
+        else:
+            row, column = places[0]
+            assert abs(away).max() == 1
+            assert count == image[0, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].size
+        kinds.add((count, bool(inside.all())))
+    assert {(20, True), (9, True)} <= kinds
+    assert any(not alike for _, alike in kinds)  # beside a border the map shows pixels of other classes, too
 
 
 def test_too_few_pixels_are_filled_up_and_do_not_count(tmp_path: Path) -> None:
     chips = read_chips([seasons(tmp_path, size=8)])
-    sample = task_of(chips, min_points=50).draw(
-        PixelSet(chips.chips[0], 2, 0), ChipReader(None), np.random.default_rng(0), False
-    )
-    assert sample["present"].sum() == 32
-    assert (sample["image"][:, 0, 32:] == sample["image"][:, 0, :1]).all()
-
-
-def test_a_set_is_a_pixel_and_what_is_nearest_to_it_or_its_neighbourhood(tmp_path: Path) -> None:
-    task = task_of(read_chips([seasons(tmp_path)]), min_points=12)
-    away = np.stack(np.meshgrid(np.arange(-2, 5), np.arange(-3, 4), indexing="ij")).reshape(2, -1)
-    kinds = set()
-    for seed in range(20):
-        chosen = away[:, task._near(away, np.random.default_rng(seed))]
-        assert chosen[:, 0].tolist() == [0, 0]
-        far = np.square(chosen).sum(0)
-        assert (np.diff(far) >= 0).all()
-        if len(far) == 9:
-            assert np.abs(chosen).max() == 1
-        else:
-            assert len(far) == 12
-            assert far.max() == 4
-        kinds.add(len(far))
-    assert kinds == {9, 12}
+    task, unit = task_of(chips, min_points=50), PixelSet(chips.chips[0], 2, 0)
+    samples = [task.draw(unit, ChipReader(None), np.random.default_rng(seed), False) for seed in range(10)]
+    assert max(sample["present"].sum() for sample in samples) == 32
+    for sample in samples:
+        rest = sample["image"][:, 0, sample["present"][0].sum() :]
+        assert (rest == sample["image"][:, 0, :1]).all()
 
 
 def test_a_chips_map_knows_each_pixel_with_one_class(tmp_path: Path) -> None:

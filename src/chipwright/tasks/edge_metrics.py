@@ -91,13 +91,13 @@ def count_edges(
     candidates = strength >= thresholds[0]
     near = _near(np.argwhere(candidates), targets, tolerance * math.hypot(*truth.shape))
     found, matched = np.zeros((2, len(thresholds)), np.int64)
-    before = -1
+    before = candidates
     for at, level in enumerate(thresholds):
         above = strength >= level
-        if np.count_nonzero(above) == before:  # the same as above the last threshold
+        if at and not (above ^ before).any():
             found[at], matched[at] = found[at - 1], matched[at - 1]
             continue
-        before, lines = np.count_nonzero(above), one_wide(above)
+        before, lines = above, one_wide(above)
         found[at] = np.count_nonzero(lines)
         if found[at]:
             pairs = maximum_bipartite_matching(near[lines[candidates]], perm_type="column")

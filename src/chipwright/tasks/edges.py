@@ -22,8 +22,8 @@ from chipwright.tasks.edge_metrics import (
     EdgeCounts,
     count_edges,
     edge_figures,
-    thinned,
     one_wide,
+    thinned,
 )
 from chipwright.tasks.pixel_classes import PixelClasses
 from chipwright.tasks.pixels import PixelTask

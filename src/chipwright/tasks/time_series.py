@@ -108,8 +108,8 @@ class TimeSeriesTask(PixelTask):
         """Return a set's pixels, or a chip (or a tile of one) with the classes of its pixels.
 
         A set are the `min_points` pixels of one object about a pixel drawn at random, or, every second one, that pixel's
-        neighbourhood on a map, so that maps are nothing new to the network. What is too few is filled up with the first pixel,
-        which then does not count.
+        neighbourhood on a map, whatever stands around it, so that maps are nothing new to the network. What is too few is
+        filled up with the first pixel, which then does not count.
         """
         if isinstance(unit, PixelSet):
             return self._set(unit, reader, rng, augment)
@@ -120,35 +120,34 @@ class TimeSeriesTask(PixelTask):
 
     def _set(self, unit: PixelSet, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
         index = self.classes.values.index(unit.value)
-        whole, mask = self._map(unit.chip, np.s_[:, :], reader)
-        rows, columns = np.nonzero(mask == index)
-        image, valid = whole[:, rows, columns][:, None], reader.valid(unit.chip)
-        held = self._held(image, None if valid is None else valid[rows, columns][None], np.s_[:, :])[:, 0]
-        places = np.flatnonzero(held.any(0))
-        if len(places):
-            objects = reader.instances(unit.chip)[unit.value].max(0)[rows, columns][places]
-            first = int(rng.integers(len(places)))
-            own = places[objects == objects[first]]
-            away = np.stack([rows[own] - rows[places[first]], columns[own] - columns[places[first]]])
-            chosen = own[self._near(away, rng)]
+        image, mask = self._map(unit.chip, np.s_[:, :], reader)
+        valid = reader.valid(unit.chip)
+
+        def taken(places: NDArray[np.intp]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+            """Return the values (bands, 1, pixels) at places (2, pixels), and on which dates they are known."""
+            values = image[:, *places][:, None]
+            return values, self._held(values, None if valid is None else valid[*places][None], np.s_[:, :])
+
+        own = np.stack(np.nonzero(mask == index))
+        own = own[:, taken(own)[1].any((0, 1))]
+        if own.shape[1]:
+            first = own[:, int(rng.integers(own.shape[1])), None]
+            if rng.random() < NEIGHBOURHOODS:
+                places = _nearest(_around(first, mask.shape), first, self.points, rng)
+            else:
+                objects = reader.instances(unit.chip)[unit.value].max(0)
+                places = _nearest(own[:, objects[*own] == objects[*first]], first, self.points, rng)
+            values, held = taken(places)
         else:  # masks that overlap, or images without data, left nothing of the class
-            image, held = np.full((len(image), 1, 1), np.nan, np.float32), np.zeros((self.dates, 1), bool)
-            chosen, index = np.zeros(1, np.intp), IGNORE
-        present = np.arange(self.points) < len(chosen)
-        chosen = np.concatenate([chosen, np.repeat(chosen[:1], self.points - len(chosen))])
+            index, values, held = IGNORE, np.full((len(image), 1, 1), np.nan, np.float32), np.zeros((self.dates, 1, 1), bool)
+        present = np.arange(self.points) < values.shape[2]
+        filled = np.where(present, np.arange(self.points), 0)
         return {
-            "image": self._filled(image[:, :, chosen], held[:, None, chosen]),
+            "image": self._filled(values[:, :, filled], held[:, :, filled]),
             "present": present[None],
             "mask": np.full((1, 1), index, np.int16),
             "jitter": np.array(JITTER if augment else 0.0, np.float32),
         }
-
-    def _near(self, away: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-        """Return which pixels make a set, the nearest first, given how many rows and columns (2, pixels) each is away."""
-        order = np.lexsort((rng.random(away.shape[1]), np.square(away).sum(0)))
-        if rng.random() < NEIGHBOURHOODS:
-            order = order[np.abs(away[:, order]).max(0) <= NEIGHBOURHOOD // 2]
-        return order[: self.points]
 
     def _map(self, chip: Chip, part: Any, reader: Reader) -> tuple[NDArray[Any], NDArray[np.int16]]:
         """Return a part of the image, and the class index of its labelled pixels; with several classes none is known."""
@@ -255,6 +254,18 @@ class TimeSeriesTask(PixelTask):
         # classes laid over dates as colours could not be told apart
         grey = picture.mean(2, keepdims=True).astype(np.uint8).repeat(3, 2)
         return [Panel(title, picture), *self.class_panels(grey, sample["mask"], prediction)]
+
+
+def _around(place: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return the neighbourhood (2, pixels) of a pixel (2, 1) on a map of a shape, cut at its edges."""
+    around = place + np.indices((NEIGHBOURHOOD, NEIGHBOURHOOD)).reshape(2, -1) - NEIGHBOURHOOD // 2
+    return around[:, ((around >= 0) & (around < np.array(shape)[:, None])).all(0)]
+
+
+def _nearest(places: NDArray[np.intp], first: NDArray[np.intp], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return as many of the places (2, pixels) as asked for, the nearest to the first (2, 1), which is one of them."""
+    order = np.lexsort((rng.random(places.shape[1]), np.square(places - first).sum(0)))
+    return places[:, order[:count]]
 
 
 def _tiles(chip: Chip) -> list[Chip | Tile]:
