@@ -1,11 +1,15 @@
 """PSE+TAE: the original's parameters, its positions and pooling, and maps against sets."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from chipwright.networks.losses import focal
 from chipwright.networks.pse_tae import DateAttention, PseTae, date_positions, pool, pool_neighbours
+from chipwright.package.onnx import export_onnx
+from chipwright.spec import Normalization
 
 
 def count(module: nn.Module) -> int:
@@ -139,3 +143,13 @@ def test_maps_in_parts_are_maps_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pse_tae, "_PIXELS_AT_ONCE", 10)
         monkeypatch.setattr(pse_tae, "_MAPPED_AT_ONCE", 70)
         torch.testing.assert_close(network(images), whole)
+
+
+def test_maps_are_exported_at_the_first_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("tracing did not do")
+
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("chipwright.package.onnx._by_graph", fail)
+    scaling = Normalization(mean=(0.0,) * 6, std=(1.0,) * 6, minimum=(0.0,) * 6, maximum=(1.0,) * 6)
+    assert export_onnx(series(3, 2, 4), scaling, 6, (16, 16), tmp_path / "m.onnx").is_file()

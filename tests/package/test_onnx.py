@@ -198,6 +198,19 @@ def test_a_graph_that_computes_something_else_is_not_written(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+class Counted(nn.Module):
+    """Folds as many images as it was traced with, which tracing takes for a constant."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.view(len(images), 4, -1).view(*images.shape)
+
+
+def test_a_way_that_fails_prints_nothing_where_another_works(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = export_onnx(Counted(), SCALING, 4, (16, 16), tmp_path / "m.onnx")
+    assert run(path, pixels(2, 20, 16))[0].shape == (2, 4, 20, 16)
+    assert "onnxruntime" not in capfd.readouterr().err
+
+
 def test_where_one_exporter_fails_the_other_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise RuntimeError("no longer part of torch")

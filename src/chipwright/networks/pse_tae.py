@@ -126,7 +126,8 @@ class PseTae(nn.Module):
 
     def _series(self, images: Tensor) -> Tensor:
         """Return the used values of every pixel: (batch, dates, pixels, variables)."""
-        return images[:, self.selected.flatten()].view(len(images), *self.selected.shape, -1).transpose(2, 3)
+        values = images[:, self.selected.flatten()]
+        return values.view(images.shape[0], *self.selected.shape, -1).transpose(2, 3)
 
     def _decide(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (sets, outputs) and attention (sets, dates) of pooled sets (sets, dates, width)."""
