@@ -29,8 +29,8 @@ JITTER = 0.01
 """Deviation of the noise that training adds to normalised values, cut at five times of it (Garnot et al. 2020)."""
 
 
-NEIGHBOURHOODS = 0.5
-"""Share of the sets that are neighbourhoods as on a map."""
+NEIGHBOURHOODS, MAPPED = 0.25, 0.25
+"""Shares of the sets that are a pixel's neighbourhood: as far as it is of the pixel's object, and as a map shows it."""
 
 TILE = 64
 """Side in pixels of the largest map that is measured at once: a series takes some kB a pixel and date."""
@@ -107,9 +107,10 @@ class TimeSeriesTask(PixelTask):
     def draw(self, unit: Chip | Tile | PixelSet, reader: Reader, rng: np.random.Generator, augment: bool) -> Sample:
         """Return a set's pixels, or a chip (or a tile of one) with the classes of its pixels.
 
-        A set are the `min_points` pixels of one object about a pixel drawn at random, or, every second one, that pixel's
-        neighbourhood on a map, whatever stands around it, so that maps are nothing new to the network. What is too few is
-        filled up with the first pixel, which then does not count.
+        A set are the `min_points` pixels of one object about a pixel drawn at random. Every fourth one is that pixel's
+        neighbourhood, as far as it is of the object, and every fourth one its neighbourhood on a map, whatever stands around
+        it, so that maps are nothing new to the network. What is too few is filled up with the first pixel, which then does not
+        count.
         """
         if isinstance(unit, PixelSet):
             return self._set(unit, reader, rng, augment)
@@ -132,12 +133,15 @@ class TimeSeriesTask(PixelTask):
         own = own[:, taken(own)[1].any((0, 1))]
         if own.shape[1]:
             first = own[:, int(rng.integers(own.shape[1])), None]
-            if rng.random() < NEIGHBOURHOODS:
-                places = _nearest(_around(first, mask.shape), first, self.points, rng)
+            kind = rng.random()
+            if kind < MAPPED:
+                places = _around(first, mask.shape)
             else:
                 objects = reader.instances(unit.chip)[unit.value].max(0)
-                places = _nearest(own[:, objects[*own] == objects[*first]], first, self.points, rng)
-            values, held = taken(places)
+                places = own[:, objects[*own] == objects[*first]]
+                if kind < MAPPED + NEIGHBOURHOODS:
+                    places = places[:, np.abs(places - first).max(0) <= NEIGHBOURHOOD // 2]
+            values, held = taken(_nearest(places, first, self.points, rng))
         else:  # masks that overlap, or images without data, left nothing of the class
             index, values, held = IGNORE, np.full((len(image), 1, 1), np.nan, np.float32), np.zeros((self.dates, 1, 1), bool)
         present = np.arange(self.points) < values.shape[2]
