@@ -88,11 +88,17 @@ def whole_in_the_middle(chip: Chip, size: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("keyword", "steps", "least"), [("HED_EDGEDETECTOR", 300, 0.7), ("BDCN_EDGEDETECTOR", 240, 0.8)])
-def test_edges_of_eight_chips_are_learnt_by_heart(keyword: str, steps: int, least: float, data: Path) -> None:
+@pytest.mark.parametrize(
+    ("keyword", "steps", "size", "given"),
+    [("HED_EDGEDETECTOR", 600, 2, {}), ("BDCN_EDGEDETECTOR", 360, 4, {"chip_size": 128})],
+)
+def test_edges_of_eight_chips_are_learnt_by_heart(
+    keyword: str, steps: int, size: int, given: dict[str, Any], data: Path
+) -> None:
     chips = read_chips([data / "edges_dubai"])
-    # the backbone's finest map has half of the chips' resolution, and its answers are only stretched to it
-    assert learnt(keyword, chips.subset(range(0, 96, 12)), steps, data, frozen=False)["ods"] > least
+    # over a network whose finest map has the chips' size, as in the papers; MOBILENET_V2's, of half of it, is only stretched
+    options: dict[str, Any] = {"backbone": "VGG11_BN", "rate": 4e-3, "size": size}
+    assert learnt(keyword, chips.subset(range(0, 96, 12)), steps, data, frozen=False, **options, **given)["ods"] > 0.9
 
 
 @pytest.mark.slow
@@ -100,21 +106,33 @@ def test_series_of_six_chips_are_learnt_by_heart(data: Path) -> None:
     chips = read_chips([data / "timeseries_eolearn"])
     # labels end at coarse steps, of which spectra know nothing: every pixel's neighbourhood has to be known by itself
     given = {"min_points": 9, "dropout": 0.0}
-    assert learnt("PSETAE", chips.subset([0, 1, 2, 5, 14, 17]), 600, data, frozen=False, size=128, **given)["dice"] > 0.9
+    assert learnt("PSETAE", chips.subset([0, 1, 2, 5, 14, 17]), 700, data, frozen=False, size=128, **given)["dice"] > 0.9
 
 
 def learnt(
-    keyword: str, chips: ChipSet, steps: int, data: Path, frozen: bool = True, size: int = 4, **given: Any
+    keyword: str,
+    chips: ChipSet,
+    steps: int,
+    data: Path,
+    *,
+    frozen: bool = True,
+    size: int = 4,
+    backbone: str = BACKBONE,
+    rate: float | None = None,
+    **given: Any,
 ) -> dict[str, float]:
-    """Return the figures over the chips that a type was trained on, unchanged, by default with a frozen backbone."""
+    """Return the figures over the chips that a type was trained on, unchanged, by default with a frozen backbone.
+
+    Another backbone than the one whose weights are at hand begins from random ones.
+    """
     model = catalog.find(keyword)
-    weights = find_weights(BACKBONE, str(data / WEIGHTS)) if model.backbones else None
+    weights = find_weights(BACKBONE, str(data / WEIGHTS)) if model.backbones and backbone == BACKBONE else None
     arguments = model.arguments(**given)
     scale = (weights.mean, weights.std) if weights else None
     spec = ModelSpec(
         model_type=keyword,
         arguments=arguments.model_dump(),
-        backbone=BACKBONE if model.backbones else None,
+        backbone=backbone if model.backbones else None,
         classes=chips.classes,
         bands=chips.bands,
         dtype=chips.dtype,
@@ -135,8 +153,9 @@ def learnt(
     reader = ChipReader(None, cache_bytes=2**28)
     feed = Feed(task, task.training_units(chips.chips), reader, size, shuffle=True)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=task.default_learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, task.default_learning_rate, total_steps=steps)
+    rate = rate or task.default_learning_rate
+    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
     device = torch.device("cpu")
     accelerator = start_accelerator(device, choose_precision("auto", device))
     for step in range(steps):
