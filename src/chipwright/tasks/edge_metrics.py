@@ -94,7 +94,7 @@ def count_edges(
     before = candidates
     for at, level in enumerate(thresholds):
         above = strength >= level
-        if at and not (above ^ before).any():
+        if at and np.array_equal(above, before):
             found[at], matched[at] = found[at - 1], matched[at - 1]
             continue
         before, lines = above, one_wide(above)
