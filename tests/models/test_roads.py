@@ -14,21 +14,14 @@ from builders import classified_tiles, write_raster
 import chipwright
 from chipwright import catalog, console
 from chipwright.chips.folders import read_chips
-from chipwright.chips.reading import ChipReader
-from chipwright.engine.devices import choose_precision, start_accelerator
-from chipwright.engine.feed import Feed
-from chipwright.engine.seeds import seed_build
 from chipwright.errors import DataError, MissingExtra, OptionError
 from chipwright.models.parsing import parse_arguments
 from chipwright.models.roads import CONNECTNET, MULTITASK_ROADEXTRACTOR, RoadArguments
 from chipwright.networks.backbones import Backbone
 from chipwright.networks.hourglass import HourglassMTL
 from chipwright.networks.linknet import LinkNetMTL
-from chipwright.networks.pretrained import train_mode
-from chipwright.networks.weights import find_weights
 from chipwright.normalization import choose_normalization
 from chipwright.spec import ModelSpec
-from chipwright.tasks.road_metrics import relaxed_counts
 
 TINY = "timm:test_resnet"
 
@@ -231,50 +224,3 @@ def test_a_refined_network_exports_to_onnx(tmp_path):
     changes = options(model_type="CONNECTNET", backbone_model=TINY, backbone_weights="none", arguments=small)
     chipwright.train(chips, tmp_path / "model", **changes)
     assert chipwright.repackage(tmp_path / "model", "onnx", tmp_path / "model.onnx").is_file()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("network_name", "backbone", "size", "steps", "apls"),
-    [("linknet", "MOBILENET_V2", 160, 120, 0.6), ("hourglass", None, 96, 140, 0.5)],
-)
-def test_eight_chips_are_learnt_by_heart(
-    network_name: str, backbone: str | None, size: int, steps: int, apls: float, data: Path
-):
-    chips = read_chips([data / "roads_epfl"])
-    chips = chips.subset(range(8))
-    file = data / "weights/mobilenet_v2_imagenet_from_quant.safetensors"
-    weights = find_weights(backbone, str(file)) if backbone else None
-    scale = (weights.mean, weights.std) if weights else None
-    spec = spec_of(data / "roads_epfl", backbone, mtl_model=network_name).model_copy(
-        update={"chip_size": (size, size), "normalization": choose_normalization(chips, scale)}
-    )
-    task = CONNECTNET.task(spec)
-    accelerator = start_accelerator(torch.device("cpu"), choose_precision("auto", torch.device("cpu")))
-    seed_build(0)
-    network = CONNECTNET.build(spec, weights)
-    feed = Feed(task, chips.chips, ChipReader(None, cache_bytes=2**28), 4, shuffle=True)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=task.default_learning_rate, betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, task.default_learning_rate, total_steps=steps)
-    for step in range(steps):
-        train_mode(network)
-        batch = task.to_device(next(iter(feed.batches(*divmod(step, len(feed))))), torch.device("cpu"))
-        with accelerator.autocast():
-            losses = task.losses({"network": network}, batch, task.phases[0])
-        optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
-        optimizer.step()
-        schedule.step()
-    network.eval()
-    metrics, relaxed = task.metrics(), np.zeros(3, np.int64)
-    with torch.inference_mode():
-        for batch in feed.batches():
-            batch = task.to_device(batch, torch.device("cpu"))
-            masks = task.predict(network, batch)
-            metrics.update(masks, batch)
-            for found, true in zip(masks, batch["mask"], strict=True):
-                relaxed += relaxed_counts(true.numpy() == 1, found.mask.numpy() == 1, 3)
-    scalars = metrics.compute().scalars
-    assert scalars["iou"] > 0.85
-    assert relaxed[0] / relaxed.sum() > 0.9
-    assert scalars["apls"] > apls
